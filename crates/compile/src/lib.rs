@@ -1,0 +1,1 @@
+//! From models to compiled models: packing, fidelity and speed gates.

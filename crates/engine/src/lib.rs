@@ -1,0 +1,1 @@
+//! Runs models: one trait, many families; linear models first.

@@ -1,0 +1,1 @@
+//! From sources to datasets: readers, splits, statistics, leakage.

@@ -1,0 +1,1 @@
+//! A project as a REST service: routes, schemas, batches, health, metrics.

@@ -1,0 +1,1 @@
+//! Sources named by URL and digest: fetched once, resumed, verified, unpacked.

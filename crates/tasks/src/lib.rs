@@ -1,0 +1,1 @@
+//! The tasks of the library: what a manifest-only project predicts.

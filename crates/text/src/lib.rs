@@ -1,0 +1,1 @@
+//! Text for machines: normalisation, words, languages.

@@ -1,0 +1,1 @@
+//! From datasets to models: trainers, metrics, gates, model cards.

@@ -1,0 +1,1 @@
+//! Sentiment of a document and of the entities in it.

@@ -1,1 +1,48 @@
-//! The words of ML Mesh as types: names, manifests, artifacts, and the Step and Project contracts.
+//! The words of ML Mesh as types, and the contracts between its rooms.
+//!
+//! A *project* is cut into *steps* that talk to each other through *artifacts* only. A step is
+//! a pure function of the digests of its inputs, its parameters and the code that runs it, so
+//! its [`StepKey`] tells whether it has to run at all. What a project answers is one trait,
+//! [`Project`]; routes, schemas, batches, metrics and backfills follow from it.
+//!
+//! This crate knows no other crate of ours, does no network and starts no thread.
+//!
+//! ```
+//! use mesh_core::{ProjectName, manifest::ProjectManifest};
+//!
+//! let manifest = ProjectManifest::parse(
+//!     "project.toml",
+//!     r#"
+//!     [project]
+//!     name = "news-topic"
+//!     task = "text-classification"
+//!     description = "Which section of a newspaper a text belongs to"
+//!     "#,
+//! )?;
+//! assert_eq!(manifest.project.name, "news-topic".parse::<ProjectName>()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod artifact;
+mod digest;
+pub mod manifest;
+mod name;
+mod progress;
+mod project;
+mod step;
+
+pub use artifact::{
+    ARTIFACT_FORMAT, ArtifactDir, ArtifactError, ArtifactErrorKind, ArtifactKind, ArtifactManifest,
+    FileEntry, InputEntry, Producer,
+};
+pub use digest::{Digest, DigestError, DigestWriter, canonical_json, digest_file};
+pub use name::{Alias, ApiVersion, ModelVersion, NameError, ProjectName};
+pub use progress::{Cancel, Interrupted, NoProgress, Progress, ProgressTask, Unit};
+pub use project::{
+    Example, FieldError, Input, LoadError, ModelFiles, Outcome, Predictor, Project, ProjectSchema,
+    Refusal, RefusalKind, Registration,
+};
+pub use step::{
+    GateFailure, Inputs, Step, StepContext, StepError, StepErrorKind, StepKey, StepName,
+    StepOutcome, StepOutput,
+};

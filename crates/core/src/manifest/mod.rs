@@ -1,0 +1,21 @@
+//! What people write: `mesh.toml` of a workspace and `project.toml` of a project.
+//!
+//! Every table is a struct with defaults; the same definition gives the parser, the JSON schema
+//! for editors and the reference in `docs/manifest.md`. Unknown keys are refused, all of them at
+//! once, each with its line and the key that was probably meant.
+
+mod error;
+mod parse;
+mod project;
+mod source;
+mod train;
+mod workspace;
+
+pub use error::{ManifestError, ManifestErrorKind, ManifestProblem};
+pub use project::{
+    CompileTable, Deduplicate, Gate, NearDuplicates, Normalise, Precision, PrepareTable,
+    ProjectManifest, ProjectTable, ServeTable, Split, SplitMethod, TaskName, UnicodeForm,
+};
+pub use source::{Columns, Format, Labels, SourceTable, SplitFiles, TextEncoding};
+pub use train::{ClassWeight, Features, LinearOptions, Metric, TrainModel, TrainTable};
+pub use workspace::{HttpTable, RegistryTable, StoreTable, WorkspaceManifest, WorkspaceTable};

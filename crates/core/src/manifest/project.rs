@@ -1,0 +1,376 @@
+use std::{collections::BTreeMap, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ManifestError, SourceTable, TrainTable, error::Finding, parse};
+use crate::{ApiVersion, ProjectName, manifest::ManifestErrorKind};
+
+/// `project.toml`: a project. The tables that are there say which steps it has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectManifest {
+    /// What the project is.
+    pub project: ProjectTable,
+    /// Where its data comes from.
+    #[serde(default)]
+    pub source: Option<SourceTable>,
+    /// How the data becomes a dataset.
+    #[serde(default)]
+    pub prepare: Option<PrepareTable>,
+    /// How the dataset becomes a model.
+    #[serde(default)]
+    pub train: Option<TrainTable>,
+    /// How the model becomes a compiled model.
+    #[serde(default)]
+    pub compile: Option<CompileTable>,
+    /// How it is served.
+    #[serde(default)]
+    pub serve: Option<ServeTable>,
+}
+
+/// `[project]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectTable {
+    /// The project's name: its folder, its route, its namespace.
+    pub name: ProjectName,
+    /// What kind of prediction it is.
+    pub task: TaskName,
+    /// The version of the contract of requests and responses.
+    #[serde(default)]
+    pub api: ApiVersion,
+    /// What it does, in a sentence.
+    pub description: String,
+    /// Who answers for it.
+    #[serde(default)]
+    pub owner: Option<String>,
+}
+
+/// The tasks: each fixes schema, metrics and the way it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TaskName {
+    /// One label per text, with a score for every label.
+    TextClassification,
+}
+
+/// `[prepare]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrepareTable {
+    /// How documents are dealt to the splits.
+    pub split: Split,
+    /// What is done to each text.
+    pub normalise: Normalise,
+    /// What counts as the same document.
+    pub deduplicate: Deduplicate,
+    /// The share of rows that may be rejected; above it the step fails.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_rejected: f64,
+    /// Texts with fewer characters are rejected.
+    pub min_characters: usize,
+    /// Texts with more characters are rejected.
+    pub max_characters: usize,
+}
+
+/// `split = { ... }` in `[prepare]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Split {
+    /// The share of the training split.
+    pub train: f64,
+    /// The share of the validation split.
+    pub validation: f64,
+    /// The share of the test split.
+    pub test: f64,
+    /// The seed of the shuffle.
+    pub seed: u64,
+    /// How documents are chosen.
+    pub method: SplitMethod,
+}
+
+/// How documents are dealt to the splits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SplitMethod {
+    /// At random, each label in the same shares.
+    #[default]
+    Stratified,
+    /// At random, documents of one group (`source.columns.group`) in one split.
+    Grouped,
+    /// By `source.columns.time`: the oldest train, the newest test.
+    ByTime,
+}
+
+/// `normalise = { ... }` in `[prepare]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Normalise {
+    /// The Unicode normalisation form.
+    pub unicode: UnicodeForm,
+    /// Runs of white space become one space, ends are trimmed.
+    pub whitespace: bool,
+    /// HTML entities are decoded (`&amp;` becomes `&`).
+    pub html_entities: bool,
+}
+
+/// Unicode normalisation forms (UAX #15).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnicodeForm {
+    /// As it comes.
+    None,
+    /// Canonical composition.
+    #[default]
+    Nfc,
+    /// Compatibility composition.
+    Nfkc,
+}
+
+/// `deduplicate = { ... }` in `[prepare]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deduplicate {
+    /// Whether documents with the same normalised text are kept once.
+    pub exact: bool,
+    /// How near-duplicates across splits are found and kept on one side.
+    pub near: NearDuplicates,
+}
+
+/// `near = { ... }` in `[prepare.deduplicate]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NearDuplicates {
+    /// Whether they are looked for.
+    pub enabled: bool,
+    /// The Jaccard similarity of two documents' shingles from which on they are near-duplicates.
+    pub threshold: f64,
+    /// Words in a shingle.
+    pub shingle: usize,
+    /// Permutations of the MinHash signature.
+    pub permutations: usize,
+}
+
+/// `[compile]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompileTable {
+    /// The targets to compile for; `native` is the best one for this machine.
+    pub targets: Vec<String>,
+    /// The precision of the weights.
+    pub precision: Precision,
+    /// What a compiled model must reach, measured against the uncompiled one: `agreement` (the
+    /// share of texts with the same label) and `speedup`.
+    pub gate: BTreeMap<String, f64>,
+}
+
+/// Precisions of compiled weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Precision {
+    /// 16-bit floating point.
+    #[default]
+    F16,
+    /// 32-bit floating point.
+    F32,
+}
+
+/// `[serve]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeTable {
+    /// Requests that may wait for a worker; above it a request gets 429.
+    pub max_queue: usize,
+    /// The most requests answered in one call of the model.
+    pub max_batch: usize,
+    /// The largest request body, in bytes; above it a request gets 413.
+    pub max_body_bytes: usize,
+    /// How long a request may take, in milliseconds; after it a request gets 504.
+    pub timeout_ms: u64,
+    /// Worker threads; 0 is one per core.
+    pub workers: usize,
+}
+
+/// Metrics and the values they must reach.
+pub type Gate<M> = BTreeMap<M, f64>;
+
+impl ProjectManifest {
+    /// The name of the manifest's file.
+    pub const FILE: &str = "project.toml";
+
+    /// Parses a manifest; `file` names it in errors.
+    ///
+    /// # Errors
+    /// Every problem with line, key and suggestion.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ManifestError> {
+        let manifest: Self = parse::parse(file, text)?;
+        let findings = manifest.conflicts(text);
+        if findings.is_empty() {
+            Ok(manifest)
+        } else {
+            Err(ManifestError::new(file, text, findings))
+        }
+    }
+
+    /// The JSON schema of `project.toml`, for editors.
+    #[must_use]
+    pub fn json_schema() -> schemars::Schema {
+        schemars::schema_for!(Self)
+    }
+
+    /// What is wrong with values that are valid each by itself.
+    fn conflicts(&self, text: &str) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let mut conflict = |key: &str, message: String, help: &str| {
+            found.push(Finding {
+                kind: ManifestErrorKind::Conflict,
+                key: key.to_owned(),
+                message,
+                help: Some(help.to_owned()),
+                span: parse::span_of(text, key).unwrap_or(0..0),
+            });
+        };
+        if let Some(source) = &self.source {
+            if source.sha256.is_none() && !source.url.starts_with("file:") {
+                let message = "`sha256` is missing: a source that is fetched must be pinned";
+                let help = "`mesh source pin <url>` fetches it once and prints its digest";
+                conflict("source", message.into(), help);
+            }
+            if let Some((key, message)) = source.labels.conflict() {
+                conflict(key, message, "write one name more than limits, limits ascending");
+            }
+        }
+        if let Some(prepare) = &self.prepare {
+            let split = &prepare.split;
+            let shares = [split.train, split.validation, split.test];
+            let sum: f64 = shares.iter().sum();
+            if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || (sum - 1.0).abs() > 1e-6 {
+                let message = format!("the shares of `split` must add up to 1, they are {sum}");
+                conflict("prepare.split", message, "such as train = 0.8, validation = 0.1, test = 0.1");
+            }
+            let columns = self.source.as_ref().map(|source| &source.columns);
+            let needs = |column: &str| {
+                format!("`method` needs a column: set `{column}` in [source.columns]")
+            };
+            let help = "docs/prepare.md tells how splits are made";
+            match split.method {
+                SplitMethod::Grouped if columns.is_some_and(|c| c.group.is_none()) => {
+                    conflict("prepare.split.method", needs("group"), help);
+                }
+                SplitMethod::ByTime if columns.is_some_and(|c| c.time.is_none()) => {
+                    conflict("prepare.split.method", needs("time"), help);
+                }
+                _ => {}
+            }
+            let near = &prepare.deduplicate.near;
+            if !(near.threshold > 0.0 && near.threshold < 1.0) {
+                let message = "`threshold` must lie between 0 and 1, both excluded".to_owned();
+                conflict("prepare.deduplicate.near.threshold", message, "0.8 is a good start");
+            }
+            if near.shingle == 0 || !(2..=1024).contains(&near.permutations) {
+                let message = "`shingle` starts at 1, `permutations` lies in 2 to 1024".to_owned();
+                conflict("prepare.deduplicate.near", message, "5 and 128 are good starts");
+            }
+            if self.source.is_none() {
+                conflict("prepare", "[prepare] needs a [source]".into(), "add a [source] table");
+            }
+        }
+        if self.train.is_some() && self.prepare.is_none() {
+            conflict("train", "[train] needs a [prepare]".into(), "add a [prepare] table");
+        }
+        if let Some((key, message)) = self.train.as_ref().and_then(TrainTable::conflict) {
+            conflict(key, message, "docs/train.md describes every option");
+        }
+        if let Some(compile) = &self.compile {
+            if self.train.is_none() {
+                let help = "add a [train] table";
+                conflict("compile", "[compile] needs a [train]".into(), help);
+            }
+            for (metric, value) in &compile.gate {
+                if !["agreement", "speedup"].contains(&metric.as_str()) || *value < 0.0 {
+                    let key = format!("compile.gate.{metric}");
+                    let message = format!("`{metric}` is not a gate of compile");
+                    conflict(&key, message, "known are `agreement` (0 to 1) and `speedup`");
+                }
+            }
+        }
+        found
+    }
+}
+
+impl TaskName {
+    /// The task as it is written in manifests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TextClassification => "text-classification",
+        }
+    }
+}
+
+impl fmt::Display for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Default for PrepareTable {
+    fn default() -> Self {
+        Self {
+            split: Split::default(),
+            normalise: Normalise::default(),
+            deduplicate: Deduplicate::default(),
+            max_rejected: 0.05,
+            min_characters: 1,
+            max_characters: 1_000_000,
+        }
+    }
+}
+
+impl Default for Split {
+    fn default() -> Self {
+        let method = SplitMethod::default();
+        Self { train: 0.8, validation: 0.1, test: 0.1, seed: 42, method }
+    }
+}
+
+impl Default for Normalise {
+    fn default() -> Self {
+        Self { unicode: UnicodeForm::default(), whitespace: true, html_entities: false }
+    }
+}
+
+impl Default for Deduplicate {
+    fn default() -> Self {
+        Self { exact: true, near: NearDuplicates::default() }
+    }
+}
+
+impl Default for NearDuplicates {
+    fn default() -> Self {
+        Self { enabled: true, threshold: 0.8, shingle: 5, permutations: 128 }
+    }
+}
+
+impl Default for CompileTable {
+    fn default() -> Self {
+        let gate = [("agreement".to_owned(), 0.995), ("speedup".to_owned(), 1.0)].into();
+        Self { targets: vec!["native".into()], precision: Precision::default(), gate }
+    }
+}
+
+impl Default for ServeTable {
+    fn default() -> Self {
+        Self {
+            max_queue: 512,
+            max_batch: 32,
+            max_body_bytes: 1 << 20,
+            timeout_ms: 10_000,
+            workers: 0,
+        }
+    }
+}

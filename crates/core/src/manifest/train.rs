@@ -1,0 +1,193 @@
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Gate, source::Labels};
+
+/// `[train]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainTable {
+    /// Which family of models.
+    pub model: TrainModel,
+    /// The seed of everything random.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// What the model must reach on the test split; below it the step fails with exit code 3.
+    #[serde(default)]
+    pub gate: Gate<Metric>,
+    /// Options of `model = "linear"`.
+    #[serde(default)]
+    pub linear: LinearOptions,
+}
+
+/// Families of models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TrainModel {
+    /// Multinomial logistic regression on TF-IDF weighted n-grams.
+    Linear,
+}
+
+/// Metrics that a gate can demand, measured on the test split.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Metric {
+    /// The share of texts with the right label.
+    Accuracy,
+    /// The mean over labels of the harmonic mean of precision and recall.
+    MacroF1,
+}
+
+/// `[train.linear]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LinearOptions {
+    /// What a text is made into.
+    pub features: Features,
+    /// Inverse strengths of the regularisation to try, as scikit-learn's `C`. With more than
+    /// one, the best macro-F1 on the validation split decides.
+    pub c: Vec<f64>,
+    /// How much each label's documents weigh.
+    pub class_weight: ClassWeight,
+    /// Whether probabilities are calibrated on the validation split.
+    pub calibrate: bool,
+    /// The most iterations of the solver.
+    pub max_iterations: usize,
+    /// The solver stops when the gradient's largest element is below this.
+    pub tolerance: f64,
+}
+
+/// `features = { ... }` in `[train.linear]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Features {
+    /// The shortest and the longest run of words that is a feature; `[0, 0]` for none.
+    pub word_ngrams: [usize; 2],
+    /// The shortest and the longest run of characters inside a word that is a feature, the
+    /// word's edges counted as a character; `[0, 0]` for none.
+    pub char_ngrams: [usize; 2],
+    /// Features in fewer documents than this are left out.
+    pub min_documents: u32,
+    /// Features in a larger share of documents than this are left out.
+    pub max_document_share: f64,
+    /// Features are hashed into this many buckets, a power of two, instead of kept in a
+    /// vocabulary; 0 keeps the vocabulary.
+    pub hash_buckets: u32,
+    /// Texts are lower-cased.
+    pub lowercase: bool,
+    /// A term that occurs n times counts 1 + ln(n) instead of n.
+    pub sublinear_tf: bool,
+}
+
+/// How much each label's documents weigh in training.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ClassWeight {
+    /// Each document the same.
+    #[default]
+    None,
+    /// Each label the same: a document weighs inversely to its label's frequency.
+    Balanced,
+}
+
+const fn default_seed() -> u64 {
+    42
+}
+
+impl TrainTable {
+    /// What is wrong with its values: the key and a sentence.
+    pub(super) fn conflict(&self) -> Option<(&'static str, String)> {
+        let features = &self.linear.features;
+        let range = |[low, high]: [usize; 2]| low <= high && high <= 8 && (low > 0 || high == 0);
+        let none = features.word_ngrams[1] == 0 && features.char_ngrams[1] == 0;
+        if !range(features.word_ngrams) || !range(features.char_ngrams) || none {
+            let message = "`word_ngrams` and `char_ngrams` are [shortest, longest], 1 to 8, and \
+                           only one of them may be [0, 0]";
+            return Some(("train.linear.features", message.into()));
+        }
+        if features.hash_buckets != 0 && !features.hash_buckets.is_power_of_two() {
+            let message = "`hash_buckets` must be 0 or a power of two";
+            return Some(("train.linear.features.hash_buckets", message.into()));
+        }
+        if self.linear.c.is_empty() || self.linear.c.iter().any(|c| !(*c > 0.0 && c.is_finite())) {
+            let message = "`c` must list at least one number above 0";
+            return Some(("train.linear.c", message.into()));
+        }
+        self.gate.iter().find(|(_, value)| !(0.0..=1.0).contains(*value)).map(|(metric, _)| {
+            ("train.gate", format!("`{metric}` must lie between 0 and 1"))
+        })
+    }
+}
+
+impl Labels {
+    /// What is wrong with its values: the key and a sentence.
+    pub(super) fn conflict(&self) -> Option<(&'static str, String)> {
+        match (&self.bins, &self.names) {
+            (None, None) => None,
+            (Some(bins), Some(names)) if names.len() == bins.len() + 1 => {
+                let ascending = bins.windows(2).all(|pair| pair.first() < pair.last());
+                let finite = bins.iter().all(|limit| limit.is_finite());
+                let message = || "`bins` must be ascending numbers".to_owned();
+                (!ascending || !finite).then(|| ("source.labels.bins", message()))
+            }
+            (bins, names) => {
+                let count = |length: Option<usize>| length.unwrap_or(0);
+                let (bins, names) =
+                    (count(bins.as_ref().map(Vec::len)), count(names.as_ref().map(Vec::len)));
+                let message = format!("{bins} limits in `bins` need {} `names`, not {names}", bins + 1);
+                Some(("source.labels", message))
+            }
+        }
+    }
+}
+
+impl Metric {
+    /// The metric as it is written in manifests and cards.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::MacroF1 => "macro_f1",
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Default for LinearOptions {
+    fn default() -> Self {
+        Self {
+            features: Features::default(),
+            c: vec![1.0, 10.0, 100.0],
+            class_weight: ClassWeight::default(),
+            calibrate: true,
+            max_iterations: 200,
+            tolerance: 1e-4,
+        }
+    }
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self {
+            word_ngrams: [1, 2],
+            char_ngrams: [0, 0],
+            min_documents: 2,
+            max_document_share: 1.0,
+            hash_buckets: 0,
+            lowercase: true,
+            sublinear_tf: true,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+use std::{any::Any, borrow::Cow, fmt, path::PathBuf, sync::Arc};
+
+use miette::Diagnostic;
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use thiserror::Error;
+
+use crate::{ModelVersion, ProjectName, manifest::ProjectManifest};
+
+mod fields;
+
+pub use fields::FieldError;
+
+/// What a project answers.
+///
+/// Everything around it (routes, documentation, batches, metrics) follows from this trait.
+/// Attributes and parameters must refuse unknown keys (`#[serde(deny_unknown_fields)]`).
+pub trait Project: Sized + Send + Sync + 'static {
+    /// What is asked about: the text, the features.
+    type Attributes: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static;
+    /// How it is asked; every field has a default.
+    type Parameters: DeserializeOwned + Serialize + JsonSchema + Default + Send + Sync + 'static;
+    /// The answer: exactly the keys of its schema.
+    type Prediction: Serialize + JsonSchema + 'static;
+
+    /// Loads what it needs from a compiled model.
+    ///
+    /// # Errors
+    /// When a file is missing, damaged, or of a format unknown here.
+    fn load(model: &ModelFiles) -> Result<Self, LoadError>;
+
+    /// A request that it must be able to answer: asked before readiness is told, and shown in
+    /// the documentation.
+    fn sample() -> Self::Attributes;
+
+    /// Answers a batch: element i of the result answers element i of the batch, and is the
+    /// same whatever else is in the batch.
+    fn predict(
+        &self,
+        batch: &[Example<Self::Attributes, Self::Parameters>],
+    ) -> Vec<Result<Self::Prediction, Refusal>>;
+}
+
+/// One element of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example<A, P> {
+    /// What is asked about.
+    pub attributes: A,
+    /// How it is asked.
+    pub parameters: P,
+}
+
+/// A request that is well formed and that the project will not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{detail}")]
+pub struct Refusal {
+    /// In which way.
+    pub kind: RefusalKind,
+    /// The reason, for the one who asked; it names what would be answered.
+    pub detail: String,
+}
+
+/// The ways in which a project refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// There is no text in the text.
+    EmptyText,
+    /// The text is longer than the project answers.
+    TextTooLong,
+    /// The project does not know the language.
+    UnsupportedLanguage,
+    /// A parameter has a value that cannot be followed with this text.
+    InvalidParameter,
+}
+
+/// A compiled model on disk, as a project loads it.
+#[derive(Debug, Clone)]
+pub struct ModelFiles {
+    /// The project's manifest.
+    pub manifest: Arc<ProjectManifest>,
+    /// The folder of the compiled model, verified; `None` for a project without a model.
+    pub compiled: Option<PathBuf>,
+    /// The version that it was compiled from.
+    pub version: ModelVersion,
+}
+
+/// A model that cannot be loaded.
+#[derive(Debug, Error, Diagnostic)]
+#[error("failed to load the model of {project}")]
+#[diagnostic(help("`mesh run {project}:compile --force` makes it again"))]
+pub struct LoadError {
+    project: ProjectName,
+    #[source]
+    #[diagnostic_source]
+    source: Box<dyn Diagnostic + Send + Sync>,
+}
+
+/// The JSON schemas of a project's contract.
+#[derive(Debug, Clone)]
+pub struct ProjectSchema {
+    /// Of `attributes` in a request.
+    pub attributes: schemars::Schema,
+    /// Of `parameters` in a request.
+    pub parameters: schemars::Schema,
+    /// Of `attributes` in a response.
+    pub prediction: schemars::Schema,
+    /// The attributes of the sample request.
+    pub sample: serde_json::Value,
+}
+
+/// One parsed element of a batch, its types known only to the project.
+pub struct Input(Box<dyn Any + Send>);
+
+/// The answer to one [`Input`]: a prediction as JSON text, or a refusal.
+pub type Outcome = Result<String, Refusal>;
+
+/// A loaded [`Project`] whose types are erased, as services and backfills use it.
+pub trait Predictor: Send + Sync {
+    /// Parses the attributes and parameters of one request; all that is wrong with them at once.
+    ///
+    /// # Errors
+    /// What is missing, unknown or of a wrong type, field by field.
+    fn parse(&self, attributes: &str, parameters: Option<&str>) -> Result<Input, Vec<FieldError>>;
+
+    /// Answers a batch of parsed requests, each with JSON or a refusal.
+    fn predict(&self, batch: Vec<Input>) -> Vec<Outcome>;
+}
+
+/// A project type that the program knows: how to describe it and how to load it.
+///
+/// A workspace's binary is given a list of these; a project's manifest picks one by the
+/// project's name, else by its task.
+#[derive(Clone)]
+pub struct Registration {
+    name: Cow<'static, str>,
+    schema: fn() -> ProjectSchema,
+    load: fn(&ModelFiles) -> Result<Arc<dyn Predictor>, LoadError>,
+}
+
+struct Loaded<P>(P);
+
+impl Registration {
+    /// Registers `P` for the task or the project of that name.
+    #[must_use]
+    pub fn of<P: Project>(name: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            name: name.into(),
+            schema: ProjectSchema::of::<P>,
+            load: |model| Ok(Arc::new(Loaded(P::load(model)?))),
+        }
+    }
+
+    /// The task or project that it answers for.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The schemas of its contract.
+    #[must_use]
+    pub fn schema(&self) -> ProjectSchema {
+        (self.schema)()
+    }
+
+    /// Loads a model and answers the sample request with it.
+    ///
+    /// # Errors
+    /// When the model cannot be loaded, or does not answer the sample request.
+    pub fn load(&self, model: &ModelFiles) -> Result<Arc<dyn Predictor>, LoadError> {
+        let predictor = (self.load)(model)?;
+        let failed = |detail: String| {
+            LoadError::new(&model.manifest.project.name, SampleFailed { detail })
+        };
+        let sample = self.schema().sample.to_string();
+        let input = predictor
+            .parse(&sample, None)
+            .map_err(|errors| failed(errors.iter().map(ToString::to_string).collect()))?;
+        match predictor.predict(vec![input]).pop() {
+            Some(Ok(_)) => Ok(predictor),
+            Some(Err(refusal)) => Err(failed(refusal.detail)),
+            None => Err(failed("no answer".into())),
+        }
+    }
+}
+
+#[derive(Debug, Error, Diagnostic)]
+#[error("it did not answer its sample request: {detail}")]
+struct SampleFailed {
+    detail: String,
+}
+
+impl ProjectSchema {
+    fn of<P: Project>() -> Self {
+        Self {
+            attributes: schemars::schema_for!(P::Attributes),
+            parameters: schemars::schema_for!(P::Parameters),
+            prediction: schemars::schema_for!(P::Prediction),
+            sample: serde_json::to_value(P::sample()).unwrap_or_default(),
+        }
+    }
+}
+
+impl<P: Project> Predictor for Loaded<P> {
+    fn parse(&self, attributes: &str, parameters: Option<&str>) -> Result<Input, Vec<FieldError>> {
+        let attributes = fields::parse::<P::Attributes>("attributes", attributes);
+        let parameters = match parameters {
+            None | Some("null") => Ok(P::Parameters::default()),
+            Some(text) => fields::parse::<P::Parameters>("parameters", text),
+        };
+        match (attributes, parameters) {
+            (Ok(attributes), Ok(parameters)) => {
+                Ok(Input(Box::new(Example { attributes, parameters })))
+            }
+            (attributes, parameters) => Err(attributes
+                .err()
+                .into_iter()
+                .chain(parameters.err())
+                .flatten()
+                .collect()),
+        }
+    }
+
+    fn predict(&self, batch: Vec<Input>) -> Vec<Outcome> {
+        let batch: Vec<Example<P::Attributes, P::Parameters>> = batch
+            .into_iter()
+            .filter_map(|input| input.0.downcast().ok())
+            .map(|example| *example)
+            .collect();
+        self.0
+            .predict(&batch)
+            .into_iter()
+            .map(|answer| answer.map(|prediction| to_json(&prediction)))
+            .collect()
+    }
+}
+
+/// A prediction is plain data: the only way to fail is a map whose keys are not text, which
+/// [`JsonSchema`] cannot describe either.
+fn to_json<T: Serialize>(prediction: &T) -> String {
+    serde_json::to_string(prediction).unwrap_or_else(|_| "null".into())
+}
+
+impl Refusal {
+    /// A refusal of one kind, with its reason.
+    pub fn new(kind: RefusalKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+
+    /// The refusal of a text that has no text in it.
+    #[must_use]
+    pub fn empty_text() -> Self {
+        Self::new(RefusalKind::EmptyText, "`content` holds no text; send at least one character")
+    }
+}
+
+impl RefusalKind {
+    /// The kind as it stands in problem types and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EmptyText => "empty-text",
+            Self::TextTooLong => "text-too-long",
+            Self::UnsupportedLanguage => "unsupported-language",
+            Self::InvalidParameter => "invalid-parameter",
+        }
+    }
+}
+
+impl LoadError {
+    /// The model of a project cannot be loaded.
+    pub fn new(project: &ProjectName, source: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self { project: project.clone(), source: Box::new(source) }
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registration").field(&self.name).finish()
+    }
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Input")
+    }
+}
+

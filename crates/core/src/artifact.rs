@@ -172,6 +172,24 @@ impl ArtifactManifest {
         Ok(files)
     }
 
+    /// The size in bytes of the files below `dir`, the manifest left out, without reading them.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub fn scan_sizes(dir: &Path) -> io::Result<u64> {
+        let mut size = 0;
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let found = entry.metadata()?;
+            if found.is_dir() {
+                size += Self::scan_sizes(&entry.path())?;
+            } else if entry.file_name() != MANIFEST_FILE {
+                size += found.len();
+            }
+        }
+        Ok(size)
+    }
+
     /// Writes the manifest into an artifact's folder.
     ///
     /// # Errors

@@ -100,7 +100,8 @@ impl ArtifactStore {
             let digest = manifest.digest().map_err(|error| fail(error.into()))?;
             sync_tree(&output).map_err(fail)?;
             let place = this.local(digest);
-            if !is_complete(&place, digest) {
+            // Not only complete but whole: a damaged artifact is healed by making it again.
+            if ArtifactDir::open(&place, digest).is_err() {
                 replace(&output, &place, bench.folder.path()).map_err(fail)?;
             }
             Ok((digest, place))

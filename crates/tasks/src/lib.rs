@@ -1,1 +1,18 @@
-//! The tasks of the library: what a manifest-only project predicts.
+//! The tasks of the library: what a project predicts that is a manifest and nothing else.
+//!
+//! ```
+//! let tasks = mesh_tasks::registrations();
+//! assert!(tasks.iter().any(|task| task.name() == "text-classification"));
+//! ```
+
+mod text_classification;
+
+use mesh_core::{Registration, manifest::TaskName};
+
+pub use text_classification::{Label, Labels, Text, TextClassification};
+
+/// The tasks, each under its name.
+#[must_use]
+pub fn registrations() -> Vec<Registration> {
+    vec![Registration::of::<TextClassification>(TaskName::TextClassification.as_str())]
+}

@@ -234,6 +234,18 @@ impl Registry {
             .collect()
     }
 
+    /// Every project that the registry knows, whether or not its folder is still there.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn projects(&self) -> Result<Vec<ProjectName>, StoreError> {
+        let rows = sqlx::query("SELECT DISTINCT project FROM runs ORDER BY project")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.sql("list projects"))?;
+        rows.iter().map(|row| self.field(row, "project")).collect()
+    }
+
     /// What an artifact was made from, by role.
     ///
     /// # Errors

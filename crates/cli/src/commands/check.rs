@@ -1,0 +1,63 @@
+use std::process::ExitCode;
+
+use mesh_core::{Alias, Registration};
+use mesh_pipeline::{PipelineError, ProjectFolder, Workspace, deployed};
+use mesh_source::SourceUrl;
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    output,
+    report::{self, CliError},
+};
+
+pub(crate) async fn check(context: &Context) -> Result<ExitCode, CliError> {
+    let workspace = context.workspace().await?;
+    let mut code = super::run::report_broken(&workspace);
+    let mut results: Vec<_> = workspace
+        .broken()
+        .iter()
+        .map(|(path, error)| json!({ "path": path, "ok": false, "error": report::describe(error) }))
+        .collect();
+    for project in workspace.projects() {
+        match check_project(context, &workspace, project).await {
+            Ok(found) => {
+                results.push(json!({ "project": project.name(), "ok": true, "model": found }));
+                if !context.global.json {
+                    output::line(format!("{:<20} ok, {found}", project.name()));
+                }
+            }
+            Err(error) => {
+                code = code.max(report::FAILED);
+                report::print(&error);
+                let error = report::describe(&error);
+                results.push(json!({ "project": project.name(), "ok": false, "error": error }));
+            }
+        }
+    }
+    if context.global.json {
+        output::json(&results);
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Checks that a project's source can be understood and its model answers; says what answers.
+async fn check_project(
+    context: &Context,
+    workspace: &Workspace,
+    project: &ProjectFolder,
+) -> Result<String, CliError> {
+    let registration: &Registration = context.projects.registration(project)?;
+    if let Some(source) = &project.manifest().source {
+        let url: SourceUrl = source.url.parse()?;
+        workspace.fetcher(project).digest(&url, source.sha256)?;
+    }
+    match deployed(workspace, project, &Alias::production(), None).await {
+        Ok(deployed) => {
+            registration.load(&deployed.files)?;
+            Ok(format!("version {} answers", deployed.version))
+        }
+        Err(PipelineError::NoModel { reason, .. }) => Ok(reason),
+        Err(error) => Err(error.into()),
+    }
+}

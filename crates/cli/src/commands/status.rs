@@ -1,0 +1,70 @@
+use std::process::ExitCode;
+
+use mesh_core::{Alias, StepName};
+use mesh_pipeline::{UnitStatus, assess};
+use serde_json::json;
+
+use super::run::{headline, reason};
+use crate::{context::Context, output, report::CliError};
+
+pub(crate) async fn status(context: &Context) -> Result<ExitCode, CliError> {
+    let workspace = context.workspace().await?;
+    let mut header = vec!["project", "task"];
+    header.extend(StepName::ALL.map(StepName::as_str));
+    header.extend(["production", "headline", "candidate"]);
+    let mut table = output::table(&header);
+    let mut projects = Vec::new();
+    let mut notes = Vec::new();
+    for project in workspace.projects() {
+        let statuses = assess(&workspace, project).await?;
+        let versions = workspace.registry().versions(project.name()).await?;
+        let pointed = |alias: &Alias| versions.iter().find(|version| version.aliases.contains(alias));
+        let production = pointed(&Alias::production());
+        let newer = pointed(&Alias::candidate())
+            .filter(|candidate| production.is_none_or(|p| candidate.version > p.version));
+        let metric = production.and_then(|version| headline(&version.summary));
+        let mut row = vec![project.name().to_string(), project.manifest().project.task.to_string()];
+        row.extend(StepName::ALL.map(|step| cell(&statuses, step)));
+        row.push(production.map_or("-".into(), |version| version.version.to_string()));
+        row.push(metric.clone().unwrap_or("-".into()));
+        row.push(newer.map_or("-".into(), |version| version.version.to_string()));
+        table.add_row(row);
+        for status in statuses.iter().filter(|status| status.freshness.output().is_none()) {
+            notes.push(format!("{}:{} {}", project.name(), status.step, reason(status)));
+        }
+        projects.push(json!({
+            "project": project.name(),
+            "task": project.manifest().project.task,
+            "steps": statuses,
+            "production": production.map(|version| version.version),
+            "candidate": newer.map(|version| version.version),
+            "metrics": production.and_then(|version| version.summary.get("metrics").cloned()),
+        }));
+    }
+    if context.global.json {
+        let broken: Vec<_> = workspace
+            .broken()
+            .iter()
+            .map(|(path, error)| json!({ "path": path, "error": crate::report::describe(error) }))
+            .collect();
+        output::json(&json!({ "projects": projects, "broken": broken }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if projects.is_empty() {
+        output::line("no projects yet: `mesh new project --help` tells how to make one");
+    } else {
+        output::line(table.to_string());
+    }
+    for note in notes {
+        output::line(note);
+    }
+    Ok(ExitCode::from(super::run::report_broken(&workspace)))
+}
+
+/// How a step stands, over all its units: the worst of them.
+fn cell(statuses: &[UnitStatus], step: StepName) -> String {
+    let rank = |word: &str| ["fresh", "absent", "stale", "failed"].iter().position(|w| *w == word);
+    let words = statuses.iter().filter(|status| status.step == step);
+    let worst = words.map(|status| status.freshness.word()).max_by_key(|word| rank(word));
+    worst.unwrap_or("-").to_owned()
+}

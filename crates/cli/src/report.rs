@@ -1,0 +1,136 @@
+//! How the program fails: one report, one exit code.
+
+use std::{io, process::ExitCode};
+
+use mesh_core::{LoadError, manifest::ManifestError};
+use mesh_pipeline::{PipelineError, PipelineErrorKind};
+use mesh_serve::ServeError;
+use mesh_source::SourceError;
+use mesh_store::StoreError;
+use miette::Diagnostic;
+use serde_json::json;
+use thiserror::Error;
+
+/// The work failed.
+pub(crate) const FAILED: u8 = 1;
+/// The command was wrong.
+pub(crate) const USAGE: u8 = 2;
+/// A gate refused the result.
+pub(crate) const REFUSED: u8 = 3;
+/// Somebody stopped it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Why a command failed.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum CliError {
+    /// Steps could not be assessed or run.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The store or the registry failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
+    /// A source cannot be had.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Source(#[from] SourceError),
+    /// A manifest cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A model cannot be loaded.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Load(#[from] LoadError),
+    /// A service does not start.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Serve(#[from] ServeError),
+    /// The operating system refused.
+    #[error("failed to {action} {place}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The command was wrong.
+    #[error("failed to {action}")]
+    #[diagnostic(help("{help}"))]
+    Usage {
+        /// What was tried.
+        action: String,
+        /// What to do instead.
+        help: String,
+    },
+}
+
+impl CliError {
+    pub(crate) fn io(action: &'static str, place: impl ToString, source: io::Error) -> Self {
+        Self::Io { action, place: place.to_string(), source }
+    }
+
+    pub(crate) fn usage(action: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Usage { action: action.into(), help: help.into() }
+    }
+
+    /// The exit code of a program that ends with it.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Pipeline(error) => match error.kind() {
+                PipelineErrorKind::Failed => FAILED,
+                PipelineErrorKind::Usage => USAGE,
+                PipelineErrorKind::Gate => REFUSED,
+                PipelineErrorKind::Interrupted => INTERRUPTED,
+            },
+            Self::Usage { .. } => USAGE,
+            _ => FAILED,
+        }
+    }
+}
+
+/// Prints an error for people, and with `json` for programs too.
+pub(crate) fn fail(error: &CliError, json: bool) -> ExitCode {
+    let code = error.exit_code();
+    if json {
+        crate::output::json(&json!({ "error": describe(error), "exit_code": code }));
+    }
+    print(error);
+    ExitCode::from(code)
+}
+
+/// An error as JSON: its text, what caused it, what to do.
+pub(crate) fn describe(error: &dyn Diagnostic) -> serde_json::Value {
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    let help = error.help().or_else(|| error.diagnostic_source()?.help()).map(|h| h.to_string());
+    let related: Vec<_> = error.related().into_iter().flatten().map(describe).collect();
+    json!({ "message": error.to_string(), "causes": causes, "help": help, "related": related })
+}
+
+/// Prints an error for people.
+#[expect(clippy::print_stderr, reason = "errors are for standard error")]
+pub(crate) fn print(error: &dyn Diagnostic) {
+    struct Borrowed<'a>(&'a dyn Diagnostic);
+    impl std::fmt::Display for Borrowed<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let handler = miette::GraphicalReportHandler::new_themed(theme()).with_width(100);
+            handler.render_report(f, self.0)
+        }
+    }
+    eprintln!("{}", Borrowed(error));
+}
+
+fn theme() -> miette::GraphicalTheme {
+    use std::io::IsTerminal;
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    if colours { miette::GraphicalTheme::unicode() } else { miette::GraphicalTheme::unicode_nocolor() }
+}

@@ -1,0 +1,85 @@
+use mesh_core::{Alias, ArtifactDir, ModelFiles, ModelVersion};
+use mesh_store::VersionRecord;
+use serde_json::{Value, json};
+
+use crate::{PipelineError, ProjectFolder, Workspace};
+
+/// A compiled model that is to answer, verified, and what is known of it.
+#[derive(Debug, Clone)]
+pub struct Deployed {
+    /// What a project loads.
+    pub files: ModelFiles,
+    /// The version.
+    pub version: ModelVersion,
+    /// The compiled artifact.
+    pub compiled: ArtifactDir,
+    /// The model card with version, digests and targets.
+    pub card: Value,
+}
+
+/// The compiled model of a version of a project: of the one that `version` names, else of the
+/// one that the alias points at.
+///
+/// # Errors
+/// When there is none, or it is damaged.
+pub async fn deployed(
+    workspace: &Workspace,
+    project: &ProjectFolder,
+    alias: &Alias,
+    version: Option<ModelVersion>,
+) -> Result<Deployed, PipelineError> {
+    let name = project.name();
+    let none = |reason: String, help: String| PipelineError::NoModel {
+        project: name.to_string(),
+        reason,
+        help,
+    };
+    let wanted = match version {
+        Some(version) => Some(version),
+        None => workspace.registry().alias(name, alias).await?,
+    };
+    let Some(wanted) = wanted else {
+        let reason = format!("no version is `{alias}` yet");
+        return Err(none(reason, format!("`mesh run {name}` makes one")));
+    };
+    let versions = workspace.registry().versions(name).await?;
+    let Some(record) = versions.iter().find(|record| record.version == wanted) else {
+        let help = format!("`mesh model list {name}` lists the versions");
+        return Err(none(format!("there is no version {wanted}"), help));
+    };
+    let Some(best) = record.compiled.first() else {
+        let reason = format!("version {wanted} has no compiled model");
+        return Err(none(reason, format!("`mesh run {name}` compiles it")));
+    };
+    let compiled = workspace.store().get(best.digest).await?;
+    let card = card(workspace, record).await?;
+    let files = ModelFiles {
+        manifest: project.manifest().clone(),
+        compiled: Some(compiled.path().to_owned()),
+        version: wanted,
+    };
+    Ok(Deployed { files, version: wanted, compiled, card })
+}
+
+async fn card(workspace: &Workspace, record: &VersionRecord) -> Result<Value, PipelineError> {
+    // The card is told as the trainer wrote it; a model that is gone or damaged still serves
+    // from its compiled form, with the headline metrics of the registry.
+    let trained = match workspace.store().get(record.model).await {
+        Ok(model) => model.read("card.json").ok().and_then(|text| serde_json::from_str(&text).ok()),
+        Err(_) => None,
+    };
+    let targets: Vec<_> = record
+        .compiled
+        .iter()
+        .map(|compiled| {
+            json!({ "target": compiled.target, "digest": compiled.digest, "report": compiled.report })
+        })
+        .collect();
+    Ok(json!({
+        "version": record.version,
+        "digest": record.model,
+        "targets": targets,
+        "metrics": record.summary,
+        "card": trained.unwrap_or(Value::Null),
+    }))
+}

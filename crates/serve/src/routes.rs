@@ -1,0 +1,195 @@
+//! The routes of the wire contract.
+
+use std::{collections::BTreeMap, error::Error as StdError, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Path, Request, State},
+    http::{HeaderName, HeaderValue, Response, StatusCode, header},
+    routing::{get, post},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::{Metrics, Problem, Service, docs, service::Answer};
+
+/// What every route needs.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    services: Arc<BTreeMap<String, Arc<Service>>>,
+    metrics: Metrics,
+}
+
+const MODEL_VERSION: HeaderName = HeaderName::from_static("x-mesh-model-version");
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Reply = Response<Body>;
+
+/// All routes of some services.
+pub(crate) fn router(services: &[Arc<Service>], metrics: Metrics) -> Router {
+    let services =
+        services.iter().map(|service| (service.name().to_string(), Arc::clone(service))).collect();
+    Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(metrics_text))
+        .route("/assets/docs.css", get(async || page(docs::STYLE.into(), "text/css")))
+        .route("/assets/docs.js", get(async || page(docs::SCRIPT.into(), "text/javascript")))
+        .route("/{project}/{api}/predict", post(predict))
+        .route("/{project}/{api}/live", get(live))
+        .route("/{project}/{api}/ready", get(ready))
+        .route("/{project}/{api}/bio", get(bio))
+        .route("/{project}/{api}/openapi.json", get(openapi))
+        .route("/{project}/{api}/docs", get(documentation))
+        .fallback(async || Problem::NotFound("no such route; `/` lists the projects".into()).response())
+        .method_not_allowed_fallback(async || Problem::MethodNotAllowed.response())
+        .with_state(Shared { services: Arc::new(services), metrics })
+}
+
+async fn predict(
+    State(shared): State<Shared>,
+    Path((project, api)): Path<(String, String)>,
+    request: Request,
+) -> Reply {
+    let service = match shared.service(&project, &api) {
+        Ok(service) => service,
+        Err(problem) => return problem.response(),
+    };
+    let _under_way = service.begin();
+    let answer = tokio::time::timeout(service.timeout(), async {
+        let body = read_body(service, request).await?;
+        service.predict(&body).await
+    });
+    let answer = answer.await.unwrap_or(Err(Problem::Deadline));
+    match answer {
+        Ok(answer) => json(answer),
+        Err(problem) => {
+            service.failed(&problem);
+            tracing::debug!(project, problem = problem.slug(), "not answered");
+            problem.response()
+        }
+    }
+}
+
+async fn read_body(service: &Service, request: Request) -> Result<Bytes, Problem> {
+    let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media.and_then(|media| media.split(';').next()).map(str::trim);
+    if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case(JSON)) {
+        return Err(Problem::MediaType);
+    }
+    let limit = service.max_body();
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(Problem::TooLarge(limit));
+    }
+    let body = Limited::new(request.into_body(), limit).collect();
+    // Half of the project's time is for the answer.
+    match tokio::time::timeout(service.timeout() / 2, body).await {
+        Err(_) => Err(Problem::RequestTimeout),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if is_over_limit(error.as_ref()) => Err(Problem::TooLarge(limit)),
+        Ok(Err(_)) => Err(Problem::BodyUnreadable),
+    }
+}
+
+fn is_over_limit(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+async fn live(
+    State(shared): State<Shared>,
+    Path((project, api)): Path<(String, String)>,
+) -> Reply {
+    match shared.service(&project, &api) {
+        Ok(_) => page(r#"{"live":true}"#.into(), JSON),
+        Err(problem) => problem.response(),
+    }
+}
+
+async fn ready(
+    State(shared): State<Shared>,
+    Path((project, api)): Path<(String, String)>,
+) -> Reply {
+    match shared.service(&project, &api).and_then(|service| service.readiness()) {
+        Ok(()) => page(r#"{"ready":true}"#.into(), JSON),
+        Err(problem) => problem.response(),
+    }
+}
+
+async fn bio(State(shared): State<Shared>, Path((project, api)): Path<(String, String)>) -> Reply {
+    match shared.service(&project, &api).and_then(|service| service.bio()) {
+        Ok(answer) => json(answer),
+        Err(problem) => problem.response(),
+    }
+}
+
+async fn openapi(
+    State(shared): State<Shared>,
+    Path((project, api)): Path<(String, String)>,
+) -> Reply {
+    match shared.service(&project, &api) {
+        Ok(service) => page(service.openapi(), JSON),
+        Err(problem) => problem.response(),
+    }
+}
+
+async fn documentation(
+    State(shared): State<Shared>,
+    Path((project, api)): Path<(String, String)>,
+) -> Reply {
+    match shared.service(&project, &api) {
+        Ok(service) => page(service.docs(), HTML),
+        Err(problem) => problem.response(),
+    }
+}
+
+async fn index(State(shared): State<Shared>) -> Reply {
+    let projects = shared.services.values().map(|service| service.manifest());
+    page(docs::index(projects).into(), HTML)
+}
+
+async fn metrics_text(State(shared): State<Shared>) -> Reply {
+    page(shared.metrics.encode().into(), OPEN_METRICS)
+}
+
+impl Shared {
+    fn service(&self, project: &str, api: &str) -> Result<&Service, Problem> {
+        let Some(service) = self.services.get(project) else {
+            // The name is not repeated: it is whatever somebody typed.
+            return Err(Problem::NotFound("no project of that name is served here".into()));
+        };
+        if api.strip_prefix('v').and_then(|api| api.parse().ok()) != Some(service.api().get()) {
+            let known = format!("{project} has the API version v{}", service.api());
+            return Err(Problem::NotFound(known));
+        }
+        Ok(service)
+    }
+}
+
+fn json(answer: Answer) -> Reply {
+    let mut reply = page(answer.body.into(), JSON);
+    reply.headers_mut().insert(MODEL_VERSION, HeaderValue::from(answer.version.get()));
+    reply
+}
+
+fn page(content: Bytes, media: &'static str) -> Reply {
+    let mut reply = Response::new(Body::from(content));
+    *reply.status_mut() = StatusCode::OK;
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if media == HTML {
+        let policy = HeaderValue::from_static(docs::CONTENT_SECURITY_POLICY);
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    reply
+}

@@ -1,0 +1,242 @@
+use std::{
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use axum::body::Bytes;
+use mesh_core::{
+    ApiVersion, ModelVersion, Predictor, ProjectName, ProjectSchema, Registration,
+    manifest::ProjectManifest,
+};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::{
+    Metrics, Problem, ServeError, docs, envelope,
+    metrics::{InProgress, ModelMetrics, ProjectMetrics},
+    openapi,
+    queue::{Job, Limits, Queue},
+};
+
+/// One project that answers requests.
+pub struct Service {
+    manifest: Arc<ProjectManifest>,
+    schema: ProjectSchema,
+    state: RwLock<State>,
+    draining: AtomicBool,
+    queue: Queue,
+    metrics: ProjectMetrics,
+    openapi: Bytes,
+    docs: Bytes,
+}
+
+/// A loaded model that has answered its sample request.
+#[derive(Clone)]
+pub struct Model {
+    /// What answers.
+    pub predictor: Arc<dyn Predictor>,
+    /// The version that it is.
+    pub version: ModelVersion,
+    /// Facts about it, as `GET .../bio` tells them.
+    pub card: Value,
+}
+
+/// A model at work in a service.
+pub(crate) struct Loaded {
+    pub(crate) predictor: Arc<dyn Predictor>,
+    pub(crate) version: ModelVersion,
+    card: Value,
+    metrics: ModelMetrics,
+}
+
+enum State {
+    Ready(Arc<Loaded>),
+    /// Why it is not.
+    NotReady(String),
+}
+
+/// An answered request: its body, and the model that answered.
+pub(crate) struct Answer {
+    pub(crate) body: String,
+    pub(crate) version: ModelVersion,
+}
+
+impl Service {
+    /// Starts the workers of a project. It is not ready until a model is loaded.
+    ///
+    /// # Errors
+    /// When the operating system gives no threads.
+    pub fn start(
+        manifest: Arc<ProjectManifest>,
+        registration: &Registration,
+        metrics: &Metrics,
+    ) -> Result<Arc<Self>, ServeError> {
+        let project = &manifest.project;
+        let metrics = metrics.project(&project.name, project.api);
+        metrics.ready(false);
+        let options = manifest.serve.clone().unwrap_or_default();
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let workers = if options.workers == 0 { cores } else { options.workers };
+        let limits = Limits { queue: options.max_queue, batch: options.max_batch.max(1), workers };
+        let queue = Queue::start(project.name.as_str(), limits, metrics.clone())
+            .map_err(ServeError::threads)?;
+        let schema = registration.schema();
+        let openapi = openapi::document(&manifest, &schema);
+        let docs = docs::page(&manifest, &openapi);
+        Ok(Arc::new(Self {
+            schema,
+            state: RwLock::new(State::NotReady("no model is loaded yet".into())),
+            draining: AtomicBool::new(false),
+            queue,
+            metrics,
+            openapi: openapi.to_string().into(),
+            docs: docs.into(),
+            manifest,
+        }))
+    }
+
+    /// Answers with this model from now on. Requests under way keep the model that they have.
+    pub fn load(&self, model: Model) {
+        let metrics = self.metrics.model(model.version.get());
+        let Model { predictor, version, card } = model;
+        let loaded = Arc::new(Loaded { predictor, version, card, metrics });
+        self.set(State::Ready(loaded));
+        self.metrics.ready(true);
+        tracing::info!(project = %self.name(), %version, "model loaded");
+    }
+
+    /// Stops to answer, and says why.
+    pub fn unload(&self, reason: impl Into<String>) {
+        self.set(State::NotReady(reason.into()));
+        self.metrics.ready(false);
+    }
+
+    /// Tells that it is not ready any more, and answers all the same: requests on connections
+    /// that are open still get their answer.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.metrics.ready(false);
+    }
+
+    /// The project's name.
+    #[must_use]
+    pub fn name(&self) -> &ProjectName {
+        &self.manifest.project.name
+    }
+
+    /// The version of the model that answers; nothing while none does.
+    #[must_use]
+    pub fn version(&self) -> Option<ModelVersion> {
+        self.loaded().ok().map(|loaded| loaded.version)
+    }
+
+    pub(crate) fn api(&self) -> ApiVersion {
+        self.manifest.project.api
+    }
+
+    pub(crate) fn manifest(&self) -> &ProjectManifest {
+        &self.manifest
+    }
+
+    pub(crate) fn openapi(&self) -> Bytes {
+        self.openapi.clone()
+    }
+
+    pub(crate) fn docs(&self) -> Bytes {
+        self.docs.clone()
+    }
+
+    pub(crate) fn max_body(&self) -> usize {
+        self.manifest.serve.as_ref().map_or_else(
+            || mesh_core::manifest::ServeTable::default().max_body_bytes,
+            |serve| serve.max_body_bytes,
+        )
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        let default = mesh_core::manifest::ServeTable::default().timeout_ms;
+        Duration::from_millis(self.manifest.serve.as_ref().map_or(default, |s| s.timeout_ms))
+    }
+
+    /// Whether it answers; else why not.
+    pub(crate) fn readiness(&self) -> Result<(), Problem> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Problem::Draining);
+        }
+        self.loaded().map(|_| ())
+    }
+
+    pub(crate) fn begin(&self) -> InProgress {
+        self.metrics.begin()
+    }
+
+    /// Counts a request that was not answered.
+    pub(crate) fn failed(&self, problem: &Problem) {
+        let version = self.version().map_or(0, ModelVersion::get);
+        self.metrics.failed(version, problem.status().as_u16(), problem.slug());
+    }
+
+    /// Answers one request, from its body to the body of the response.
+    pub(crate) async fn predict(&self, body: &[u8]) -> Result<Answer, Problem> {
+        let started = Instant::now();
+        let model = self.loaded()?;
+        let data = envelope::parse(body, self.name())?;
+        let parameters = data.parameters.map(serde_json::value::RawValue::get);
+        let input =
+            model.predictor.parse(data.attributes.get(), parameters).map_err(Problem::Schema)?;
+        let (reply, answer) = oneshot::channel();
+        let job = Job { input, model: Arc::clone(&model), reply, enqueued: started };
+        self.queue.push(job).map_err(|_| Problem::QueueFull)?;
+        let attributes = answer.await.map_err(|_| Problem::Internal)?.map_err(Problem::Refused)?;
+        let body =
+            envelope::write(self.api(), self.name(), data.identifier.as_deref(), &attributes);
+        model.metrics.answered(started.elapsed());
+        Ok(Answer { body, version: model.version })
+    }
+
+    /// What the model is.
+    pub(crate) fn bio(&self) -> Result<Answer, Problem> {
+        let model = self.loaded()?;
+        let attributes = json!({ "model_name": self.name(), "model_card": model.card });
+        let body = envelope::write(self.api(), self.name(), None, &attributes.to_string());
+        Ok(Answer { body, version: model.version })
+    }
+
+    /// The body of a request that the project answers.
+    pub(crate) fn sample_body(&self) -> String {
+        let data = json!({
+            "identifier": "sample",
+            "namespace": self.name(),
+            "attributes": self.schema.sample,
+        });
+        json!({ "data": data }).to_string()
+    }
+
+    fn loaded(&self) -> Result<Arc<Loaded>, Problem> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Ready(loaded) => Ok(Arc::clone(loaded)),
+            State::NotReady(reason) => Err(Problem::NotReady(reason.clone())),
+        }
+    }
+
+    fn set(&self, state: State) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("project", self.name()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("version", &self.version).finish_non_exhaustive()
+    }
+}

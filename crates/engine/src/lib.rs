@@ -1,1 +1,35 @@
 //! Runs models: one trait, many families; linear models first.
+//!
+//! A text classifier turns texts into probabilities of labels. [`LinearModel`] is a trained
+//! model as the trainer left it, run in the plainest way; [`CompiledLinear`] is the same model
+//! packed into one file that is memory-mapped and run fast. Both see the same features:
+//! [`Featurizer`] defines them.
+//!
+//! ```
+//! use mesh_core::manifest::Features;
+//! use mesh_engine::Featurizer;
+//!
+//! let features = Featurizer::new(&Features { word_ngrams: [1, 2], ..Features::default() });
+//! let mut names = Vec::new();
+//! features.named("Rates were cut", &mut |_, name| names.push(name.to_owned()));
+//! assert_eq!(names, ["w\trates", "w\twere", "w\trates were", "w\tcut", "w\twere cut"]);
+//! ```
+
+mod error;
+mod linear;
+mod map;
+
+pub use error::{EngineError, EngineErrorKind};
+pub use linear::{
+    CompiledLinear, Featurizer, FeatureScratch, LINEAR_FORMAT, LinearDescription, LinearModel, PackReport, pack,
+};
+
+/// Gives every label a probability for a text.
+pub trait TextClassifier: Send + Sync {
+    /// The labels, in the order of the scores.
+    fn labels(&self) -> &[String];
+
+    /// Calibrated probabilities: one row per text, one value per label, each row adding up to 1.
+    /// A row is the same bits whatever other texts are asked with it.
+    fn scores(&self, texts: &[&str]) -> Vec<Vec<f32>>;
+}

@@ -57,9 +57,9 @@ pub struct LinearOptions {
     pub class_weight: ClassWeight,
     /// Whether probabilities are calibrated on the validation split.
     pub calibrate: bool,
-    /// The most iterations of the solver.
+    /// The most passes of the solver over the training split.
     pub max_iterations: usize,
-    /// The solver stops when the gradient's largest element is below this.
+    /// The solver stops when the duality gap is below this share of the objective.
     pub tolerance: f64,
 }
 
@@ -173,7 +173,7 @@ impl Default for LinearOptions {
             class_weight: ClassWeight::default(),
             calibrate: true,
             max_iterations: 200,
-            tolerance: 1e-4,
+            tolerance: 1e-3,
         }
     }
 }

@@ -1,0 +1,231 @@
+use mesh_core::manifest::Features;
+
+/// Turns a text into features: runs of words, and runs of characters inside words.
+///
+/// A word is a run of two or more letters, digits or underscores, as scikit-learn's default
+/// token pattern has it. A character n-gram lies inside a run of other characters than white
+/// space, whose edges count as a space (scikit-learn's `char_wb`). Each feature is known by a
+/// 64-bit hash; two features of one hash are taken for the same.
+///
+/// Two ways lead to the same hashes: [`Featurizer::named`] builds each feature's text and is
+/// there to be right; [`Featurizer::hashes`] builds none and is there to be fast.
+#[derive(Debug, Clone)]
+pub struct Featurizer {
+    words: [usize; 2],
+    chars: [usize; 2],
+    lowercase: bool,
+    buckets: u64,
+}
+
+/// Room that [`Featurizer::hashes`] uses again and again.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    lowered: String,
+    words: Vec<u64>,
+    chars: Vec<char>,
+}
+
+/// Longest n-gram that a manifest may ask for.
+const MAX_NGRAM: usize = 8;
+
+// FNV-1a, 64 bits (http://www.isthe.com/chongo/tech/comp/fnv/): good enough with the finish
+// below, and simple enough to stay the same for ever. The values are stored in models.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+const CHAR_SEED: u64 = 0x9ae1_6a3b_2f90_404f;
+const JOIN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(seed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
+}
+
+/// Spreads the bits: the table of a compiled model takes its places from the high ones.
+/// (The finalizer of MurmurHash3, 64 bits.)
+fn finish(mut hash: u64) -> u64 {
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+fn join(ngram: u64, word: u64) -> u64 {
+    (ngram.rotate_left(23) ^ word).wrapping_mul(JOIN)
+}
+
+impl Featurizer {
+    /// A featurizer with the options of a manifest.
+    #[must_use]
+    pub fn new(options: &Features) -> Self {
+        Self {
+            words: options.word_ngrams.map(|length| length.min(MAX_NGRAM)),
+            chars: options.char_ngrams.map(|length| length.min(MAX_NGRAM)),
+            lowercase: options.lowercase,
+            buckets: u64::from(options.hash_buckets),
+        }
+    }
+
+    /// Calls `each` with the hash of every occurrence of a feature, in an order of no meaning.
+    pub fn hashes(&self, text: &str, scratch: &mut Scratch, mut each: impl FnMut(u64)) {
+        let Scratch { lowered, words, chars } = scratch;
+        let text = if self.lowercase { lower(text, lowered) } else { text };
+        let mut each = |hash: u64| each(self.place(finish(hash)));
+        if self.words[1] > 0 {
+            words.clear();
+            split_words(text, |word| words.push(hash_bytes(FNV_OFFSET, word.as_bytes())));
+            word_ngrams(words, self.words, &mut each);
+        }
+        if self.chars[1] > 0 {
+            for token in text.split_whitespace() {
+                chars.clear();
+                chars.push(' ');
+                chars.extend(token.chars());
+                chars.push(' ');
+                char_ngrams(chars, self.chars, &mut each);
+            }
+        }
+    }
+
+    /// Calls `each` with the hash and the text of every occurrence of a feature. The text is
+    /// `w`, a tab and the words, or `c`, a tab and the characters; never a line break.
+    pub fn named(&self, text: &str, each: &mut dyn FnMut(u64, &str)) {
+        let text = if self.lowercase { text.to_lowercase() } else { text.to_owned() };
+        let mut words = Vec::new();
+        split_words(&text, |word| words.push(word.to_owned()));
+        for end in 1..=words.len() {
+            for length in self.words[0].max(1)..=self.words[1].min(end) {
+                let run = words.get(end - length..end).unwrap_or_default();
+                self.tell('w', &run.join(" "), each);
+            }
+        }
+        for token in text.split_whitespace() {
+            let padded: Vec<char> = format!(" {token} ").chars().collect();
+            for length in self.chars[0].max(1)..=self.chars[1] {
+                for run in padded.windows(length) {
+                    self.tell('c', &run.iter().collect::<String>(), each);
+                }
+            }
+        }
+    }
+
+    /// The hash of a feature by its text, as [`Featurizer::named`] gives it.
+    #[must_use]
+    pub fn hash_of(&self, name: &str) -> Option<u64> {
+        let (kind, text) = name.split_once('\t')?;
+        let hash = match kind {
+            "w" => {
+                let mut hashes = text.split(' ').map(|word| hash_bytes(FNV_OFFSET, word.as_bytes()));
+                let first = hashes.next()?;
+                hashes.fold(first, join)
+            }
+            "c" => hash_bytes(CHAR_SEED, text.as_bytes()),
+            _ => return None,
+        };
+        Some(self.place(finish(hash)))
+    }
+
+    fn tell(&self, kind: char, text: &str, each: &mut dyn FnMut(u64, &str)) {
+        let name = format!("{kind}\t{text}");
+        if let Some(hash) = self.hash_of(&name) {
+            each(hash, &name);
+        }
+    }
+
+    /// With hashing, features share buckets: the bucket stands for the hash.
+    fn place(&self, hash: u64) -> u64 {
+        if self.buckets == 0 { hash } else { finish(hash & (self.buckets - 1)) }
+    }
+}
+
+fn lower<'a>(text: &str, room: &'a mut String) -> &'a str {
+    room.clear();
+    if text.is_ascii() {
+        room.push_str(text);
+        room.make_ascii_lowercase();
+    } else {
+        // As the whole: the lower case of a final sigma depends on what is before it.
+        room.push_str(&text.to_lowercase());
+    }
+    room
+}
+
+fn split_words(text: &str, mut each: impl FnMut(&str)) {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    for word in text.split(|c| !part(c)) {
+        let mut characters = word.chars();
+        if characters.next().is_some() && characters.next().is_some() {
+            each(word);
+        }
+    }
+}
+
+fn word_ngrams(words: &[u64], [low, high]: [usize; 2], each: &mut impl FnMut(u64)) {
+    for start in 0..words.len() {
+        let mut hash = 0;
+        for (index, word) in words.iter().skip(start).take(high).enumerate() {
+            hash = if index == 0 { *word } else { join(hash, *word) };
+            if index + 1 >= low {
+                each(hash);
+            }
+        }
+    }
+}
+
+fn char_ngrams(chars: &[char], [low, high]: [usize; 2], each: &mut impl FnMut(u64)) {
+    for start in 0..chars.len() {
+        let mut hash = CHAR_SEED;
+        for (index, character) in chars.iter().skip(start).take(high).enumerate() {
+            let mut bytes = [0; 4];
+            hash = hash_bytes(hash, character.encode_utf8(&mut bytes).as_bytes());
+            if index + 1 >= low {
+                each(hash);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn both(options: &Features, text: &str) -> (Vec<u64>, Vec<u64>) {
+        let featurizer = Featurizer::new(options);
+        let (mut fast, mut plain) = (Vec::new(), Vec::new());
+        featurizer.hashes(text, &mut Scratch::default(), |hash| fast.push(hash));
+        featurizer.named(text, &mut |hash, name| {
+            assert!(!name.contains('\n'), "{name:?}");
+            plain.push(hash);
+        });
+        fast.sort_unstable();
+        plain.sort_unstable();
+        (fast, plain)
+    }
+
+    proptest! {
+        #[test]
+        fn fast_and_plain_agree(
+            text in "\\PC{0,60}",
+            words in prop::sample::select(vec![[0, 0], [1, 1], [1, 2], [2, 3]]),
+            chars in prop::sample::select(vec![[0, 0], [1, 1], [2, 4], [3, 5]]),
+            lowercase: bool,
+            hash_buckets in prop::sample::select(vec![0u32, 16, 1 << 20]),
+        ) {
+            let options = Features {
+                word_ngrams: words, char_ngrams: chars, lowercase, hash_buckets,
+                ..Features::default()
+            };
+            let (fast, plain) = both(&options, &text);
+            prop_assert_eq!(fast, plain);
+        }
+    }
+
+    #[test]
+    fn hashes_never_change() {
+        let featurizer = Featurizer::new(&Features::default());
+        // Stored models depend on these values.
+        assert_eq!(featurizer.hash_of("w\trates"), Some(0x05c0_c093_9f02_2a66));
+        assert_eq!(featurizer.hash_of("c\t ra"), Some(0x521c_22e1_c1e4_229f));
+    }
+}

@@ -1,1 +1,23 @@
 //! Near-duplicate search: shingles, signatures, bands.
+//!
+//! Two documents are near-duplicates when their sets of shingles (runs of k words) are alike in
+//! the sense of Jaccard. A MinHash signature estimates that from a few numbers (Broder, "On the
+//! resemblance and containment of documents", 1997), and bands of a signature find candidates
+//! without comparing all pairs (Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets",
+//! chapter 3).
+//!
+//! ```
+//! use mesh_minhash::{MinHasher, bands, similarity};
+//!
+//! let hasher = MinHasher::new(128, 2);
+//! let one = hasher.signature("the bank left its rates as they were on monday");
+//! let two = hasher.signature("the bank left its rates as they were on tuesday");
+//! assert!(similarity(&one, &two) > 0.6);
+//! assert_eq!(bands(0.8, 128), (9, 13));
+//! ```
+
+mod bands;
+mod signature;
+
+pub use bands::{band_hashes, bands};
+pub use signature::{MinHasher, Signature, similarity};

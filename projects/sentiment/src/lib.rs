@@ -1,1 +1,221 @@
 //! Sentiment of a document and of the entities in it.
+//!
+//! The model knows single sentences. A document is cut into windows of whole sentences; its
+//! probabilities are those of its windows, each weighing as much as it has words. The sentiment
+//! of an entity is that of the sentences around its mentions.
+
+mod windows;
+
+use mesh_core::{Example, LoadError, ModelFiles, Project, Refusal, RefusalKind};
+use mesh_engine::{CompiledLinear, TextClassifier};
+use miette::Diagnostic;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::windows::{around, windows};
+
+/// The project.
+pub struct Sentiment {
+    model: CompiledLinear,
+    negative: usize,
+    positive: usize,
+}
+
+/// What is asked about.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// The text.
+    pub content: String,
+    /// Entities whose sentiment is asked for too, as the project `ner` finds them.
+    #[serde(default)]
+    pub entities: Option<Vec<Entity>>,
+}
+
+/// An entity in the text.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Entity {
+    /// What kind of entity it is.
+    #[serde(default)]
+    pub entity_type: Option<String>,
+    /// The entity as it stands in the text.
+    pub entity_text: String,
+    /// How sure the finder was.
+    #[serde(default)]
+    pub score: Option<f64>,
+    /// The sentence that it is in, from 0.
+    #[serde(default)]
+    pub sentence_index: Option<u64>,
+    /// Where it starts in its sentence, in characters.
+    #[serde(default)]
+    pub start: Option<u64>,
+    /// Where it ends in its sentence, in characters.
+    #[serde(default)]
+    pub end: Option<u64>,
+}
+
+/// How it is asked.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Parameters {
+    /// The language of the text; only `en` is known.
+    pub language: String,
+}
+
+/// The sentiment of a document.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Prediction {
+    /// The likeliest sentiment.
+    pub label: Polarity,
+    /// The probability of `negative`, 0 to 1.
+    pub negative_prob: f32,
+    /// The probability of `positive`, 0 to 1.
+    pub positive_prob: f32,
+    /// The entities that were given, each with its sentiment; null if none were given.
+    pub entities: Option<Vec<EntitySentiment>>,
+}
+
+/// Sentiments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Polarity {
+    /// Somebody dislikes something.
+    Negative,
+    /// Neither.
+    Neutral,
+    /// Somebody likes something.
+    Positive,
+}
+
+/// An entity and its sentiment.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct EntitySentiment {
+    /// As it was given.
+    pub entity_type: Option<String>,
+    /// As it was given.
+    pub entity_text: String,
+    /// As it was given.
+    pub score: Option<f64>,
+    /// As it was given.
+    pub sentence_index: Option<u64>,
+    /// As it was given.
+    pub start: Option<u64>,
+    /// As it was given.
+    pub end: Option<u64>,
+    /// The sentiment of the sentences that it is in.
+    pub sentiment: Polarity,
+}
+
+#[derive(Debug, Error, Diagnostic)]
+#[error("its labels are {found}, not negative, neutral and positive")]
+struct WrongLabels {
+    found: String,
+}
+
+/// Probabilities of negative and positive.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shares {
+    negative: f32,
+    positive: f32,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self { language: "en".into() }
+    }
+}
+
+impl Shares {
+    fn polarity(self) -> Polarity {
+        let neutral = 1.0 - self.negative - self.positive;
+        if self.negative >= self.positive && self.negative > neutral {
+            Polarity::Negative
+        } else if self.positive > neutral {
+            Polarity::Positive
+        } else {
+            Polarity::Neutral
+        }
+    }
+}
+
+impl Sentiment {
+    /// The sentiment of parts of a text together, each weighing as much as it has words.
+    fn shares<'a>(&self, parts: impl Iterator<Item = &'a str>) -> Shares {
+        let parts: Vec<&str> = parts.collect();
+        let mut sum = Shares::default();
+        let mut words = 0.0;
+        for (part, scores) in parts.iter().zip(self.model.scores(&parts)) {
+            #[expect(clippy::cast_precision_loss, reason = "a window has few words")]
+            let weight = part.split_whitespace().count().max(1) as f32;
+            words += weight;
+            sum.negative += weight * scores.get(self.negative).copied().unwrap_or_default();
+            sum.positive += weight * scores.get(self.positive).copied().unwrap_or_default();
+        }
+        Shares { negative: sum.negative / words, positive: sum.positive / words }
+    }
+
+    fn entity(&self, text: &str, document: Polarity, entity: &Entity) -> EntitySentiment {
+        let near = around(text, &entity.entity_text);
+        let sentiment = match near.is_empty() {
+            // An entity that is not in the text as it was given: all that is known is the whole.
+            true => document,
+            false => self.shares(near.into_iter()).polarity(),
+        };
+        let Entity { entity_type, entity_text, score, sentence_index, start, end } = entity.clone();
+        EntitySentiment { entity_type, entity_text, score, sentence_index, start, end, sentiment }
+    }
+
+    fn answer(&self, example: &Example<Document, Parameters>) -> Result<Prediction, Refusal> {
+        let text = example.attributes.content.as_str();
+        let language = example.parameters.language.as_str();
+        if !language.eq_ignore_ascii_case("en") && !language.to_ascii_lowercase().starts_with("en-") {
+            let detail = "the language is not supported; supported are: en";
+            return Err(Refusal::new(RefusalKind::UnsupportedLanguage, detail));
+        }
+        if text.trim().is_empty() {
+            return Err(Refusal::empty_text());
+        }
+        let shares = self.shares(windows(text));
+        let label = shares.polarity();
+        let entities = example.attributes.entities.as_ref().map(|entities| {
+            entities.iter().map(|entity| self.entity(text, label, entity)).collect()
+        });
+        let Shares { negative: negative_prob, positive: positive_prob } = shares;
+        Ok(Prediction { label, negative_prob, positive_prob, entities })
+    }
+}
+
+impl Project for Sentiment {
+    type Attributes = Document;
+    type Parameters = Parameters;
+    type Prediction = Prediction;
+
+    fn load(files: &ModelFiles) -> Result<Self, LoadError> {
+        let model = CompiledLinear::load(files)?;
+        let find = |label: &str| model.labels().iter().position(|known| known == label);
+        match (find("negative"), find("neutral"), find("positive")) {
+            (Some(negative), Some(_), Some(positive)) if model.labels().len() == 3 => {
+                Ok(Self { model, negative, positive })
+            }
+            _ => {
+                let found = model.labels().join(", ");
+                Err(LoadError::new(&files.manifest.project.name, WrongLabels { found }))
+            }
+        }
+    }
+
+    fn sample() -> Document {
+        Document { content: "A wonderful film, and the music is even better.".into(), entities: None }
+    }
+
+    fn predict(
+        &self,
+        batch: &[Example<Document, Parameters>],
+    ) -> Vec<Result<Prediction, Refusal>> {
+        batch.iter().map(|example| self.answer(example)).collect()
+    }
+}

@@ -1,0 +1,103 @@
+/// The least hash of a document's shingles under each permutation.
+pub type Signature = Vec<u32>;
+
+/// Makes signatures.
+#[derive(Debug, Clone)]
+pub struct MinHasher {
+    /// Odd multipliers and offsets of multiply-shift hashing (Dietzfelbinger et al., 1997).
+    permutations: Vec<(u64, u64)>,
+    shingle: usize,
+}
+
+impl MinHasher {
+    /// A hasher with this many permutations, for shingles of this many words.
+    #[must_use]
+    pub fn new(permutations: usize, shingle: usize) -> Self {
+        let mut state = 0x5851_f42d_4c95_7f2d;
+        let permutations = (0..permutations).map(|_| (next(&mut state) | 1, next(&mut state)));
+        Self { permutations: permutations.collect(), shingle: shingle.max(1) }
+    }
+
+    /// The signature of a text. Words are runs of letters and digits, in lower case. A text of
+    /// fewer words than a shingle is one shingle.
+    #[must_use]
+    pub fn signature(&self, text: &str) -> Signature {
+        let mut signature = vec![u32::MAX; self.permutations.len()];
+        let words: Vec<u64> = text
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(hash_word)
+            .collect();
+        let length = self.shingle.min(words.len()).max(1);
+        for shingle in words.windows(length) {
+            let hash = shingle.iter().fold(0u64, |hash, word| {
+                (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            });
+            for (least, (factor, offset)) in signature.iter_mut().zip(&self.permutations) {
+                let value = (factor.wrapping_mul(hash ^ (hash >> 31)).wrapping_add(*offset) >> 32) as u32;
+                *least = (*least).min(value);
+            }
+        }
+        signature
+    }
+}
+
+/// The estimated Jaccard similarity of two documents, 0 to 1. With n permutations its standard
+/// error is at most `1 / (2 sqrt(n))`.
+#[must_use]
+pub fn similarity(one: &[u32], two: &[u32]) -> f64 {
+    let same = one.iter().zip(two).filter(|(a, b)| a == b).count();
+    #[expect(clippy::cast_precision_loss, reason = "a signature has at most 1024 values")]
+    let share = same as f64 / one.len().max(1) as f64;
+    share
+}
+
+fn hash_word(word: &str) -> u64 {
+    word.chars().flat_map(char::to_lowercase).fold(0xcbf2_9ce4_8422_2325, |hash: u64, c| {
+        (hash ^ u64::from(u32::from(c))).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut value = *state;
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_estimate_is_near_the_truth(
+            shared in prop::collection::btree_set("[a-z]{4,6}", 20..60),
+            one in prop::collection::btree_set("[A-M][0-9]{3,5}", 0..30),
+            two in prop::collection::btree_set("[N-Z][0-9]{3,5}", 0..30),
+        ) {
+            let document = |own: &BTreeSet<String>| {
+                shared.iter().chain(own).cloned().collect::<Vec<_>>().join(" ")
+            };
+            let exact = shared.len() as f64 / (shared.len() + one.len() + two.len()) as f64;
+            let hasher = MinHasher::new(512, 1);
+            let found = similarity(&hasher.signature(&document(&one)), &hasher.signature(&document(&two)));
+            // Five standard errors.
+            prop_assert!((found - exact).abs() < 5.0 * 0.5 / 512f64.sqrt(), "{found} {exact}");
+        }
+    }
+
+    #[test]
+    fn short_and_empty_texts_have_signatures() {
+        let hasher = MinHasher::new(16, 5);
+        assert_eq!(hasher.signature("Two words"), hasher.signature("two, WORDS!"));
+        assert_ne!(hasher.signature("two words"), hasher.signature("other words"));
+        assert_eq!(hasher.signature("").len(), 16);
+    }
+}

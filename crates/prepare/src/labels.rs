@@ -1,0 +1,71 @@
+//! How labels are made from what the source holds.
+
+use mesh_core::manifest::Labels;
+
+use crate::read::Reject;
+
+/// What a label becomes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Mapped {
+    Label(String),
+    /// In a bin without a name: left out on purpose.
+    LeftOut,
+}
+
+/// Maps the label of a row.
+pub(crate) fn map_label(given: &str, options: &Labels) -> Result<Mapped, Reject> {
+    let given = given.trim();
+    if let (Some(bins), Some(names)) = (&options.bins, &options.names) {
+        let value: f64 = given.parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(
+            || Reject::new("not-a-number", format!("`{}` is not a number", brief(given))),
+        )?;
+        // A value on a limit belongs to the bin nearer to zero.
+        let above = |limit: &&f64| if **limit > 0.0 { value > **limit } else { value >= **limit };
+        let bin = bins.iter().filter(above).count();
+        let name = names.get(bin).map(String::as_str).unwrap_or_default();
+        return Ok(match name {
+            "" => Mapped::LeftOut,
+            name => Mapped::Label(name.to_owned()),
+        });
+    }
+    if given.is_empty() {
+        return Err(Reject::new("no-label", "the label is empty"));
+    }
+    let label = options.rename.get(given).map_or(given, String::as_str);
+    match &options.allowed {
+        Some(allowed) if !allowed.iter().any(|known| known == label) => {
+            Err(Reject::new("unknown-label", format!("`{}` is not in `allowed`", brief(label))))
+        }
+        _ => Ok(Mapped::Label(label.to_owned())),
+    }
+}
+
+fn brief(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_on_a_limit_belongs_to_the_bin_nearer_to_zero() {
+        let names = ["negative", "", "positive"].map(String::from).to_vec();
+        let options =
+            Labels { bins: Some(vec![-0.5, 0.5]), names: Some(names), ..Labels::default() };
+        let label = |text: &str| Mapped::Label(text.into());
+        let cases = [
+            ("-0.51", label("negative")),
+            ("-0.5", Mapped::LeftOut),
+            ("0", Mapped::LeftOut),
+            ("0.5", Mapped::LeftOut),
+            (" 0.6 ", label("positive")),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(map_label(given, &options).unwrap(), expected, "{given}");
+        }
+        for bad in ["", "NaN", "inf", "good"] {
+            assert_eq!(map_label(bad, &options).unwrap_err().reason, "not-a-number", "{bad}");
+        }
+    }
+}

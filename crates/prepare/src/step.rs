@@ -1,0 +1,198 @@
+use globset::{GlobBuilder, GlobMatcher};
+use mesh_core::{
+    ArtifactKind, Inputs, Interrupted, Step, StepContext, StepError, StepName, StepOutcome,
+    StepOutput,
+    manifest::{PrepareTable, ProjectManifest, SourceTable},
+};
+use mesh_dataset::{DuplicateStatistics, SplitName, Statistics};
+use serde_json::{Value, json};
+
+use crate::{
+    PrepareError, PrepareErrorKind,
+    deal::Dealer,
+    duplicates::{Clusters, Verdict, cluster, mark_copies},
+    stage::{Staged, Stager},
+    write::write_splits,
+};
+
+/// The prepare step of a project.
+#[derive(Debug, Clone)]
+pub struct Prepare {
+    source: SourceTable,
+    table: PrepareTable,
+}
+
+/// Raised whenever the same source and options would give another dataset.
+const VERSION: u32 = 1;
+
+impl Prepare {
+    /// The prepare step of a manifest, if it has one.
+    #[must_use]
+    pub fn new(manifest: &ProjectManifest) -> Option<Self> {
+        Some(Self { source: manifest.source.clone()?, table: manifest.prepare.clone()? })
+    }
+
+    fn prepare(
+        &self,
+        inputs: &Inputs,
+        output: &StepOutput,
+        context: &StepContext,
+    ) -> Result<Statistics, PrepareError> {
+        let patterns = self.patterns(inputs)?;
+        let files: Vec<_> = inputs
+            .files
+            .iter()
+            .filter(|(name, _)| patterns.is_empty() || split_of(&patterns, name).is_some())
+            .cloned()
+            .collect();
+        let places = (output.scratch.as_path(), output.dir.as_path());
+        let stager = Stager::new(&self.source, &self.table, places, context)?;
+        let mut staged = stager.run(&files, &|name| split_of(&patterns, name))?;
+        let mut verdicts = vec![Verdict::Undecided; usize::try_from(staged.rows).unwrap_or(0)];
+        let (duplicates, mut clusters) = self.duplicates(&mut staged, output, &mut verdicts, context)?;
+        let dealer =
+            Dealer { staged: &staged, prepare: &self.table, scratch: &output.scratch, context };
+        let leakage = dealer.deal(&mut verdicts, &mut clusters)?;
+        let statistics = Statistics {
+            read: staged.read,
+            rejected: staged.rejected.clone(),
+            left_out: staged.left_out,
+            duplicates,
+            leakage,
+            ..Statistics::default()
+        };
+        let place = (output.dir.as_path(), context);
+        let statistics = write_splits(&staged, &verdicts, &clusters, place, statistics)?;
+        self.check(&staged, &statistics)?;
+        Ok(statistics)
+    }
+
+    fn duplicates(
+        &self,
+        staged: &mut Staged,
+        output: &StepOutput,
+        verdicts: &mut [Verdict],
+        context: &StepContext,
+    ) -> Result<(DuplicateStatistics, Clusters), PrepareError> {
+        let options = &self.table.deduplicate;
+        let spent = |name| crate::sort::Sorter::new(&output.scratch, name);
+        let copies = std::mem::replace(&mut staged.copies, spent("spent-copies"));
+        let duplicates = match options.exact {
+            true => mark_copies(copies.finish()?, verdicts, context)?,
+            false => DuplicateStatistics::default(),
+        };
+        let bands = std::mem::replace(&mut staged.bands, crate::sort::Sorter::new(&output.scratch, "spent-bands"));
+        let clusters = match options.near.enabled {
+            true => {
+                let threshold = options.near.threshold;
+                cluster(staged, bands.finish()?, threshold, (verdicts, context))?
+            }
+            false => Clusters::default(),
+        };
+        Ok((duplicates, clusters))
+    }
+
+    /// The patterns of files that the source gives to splits.
+    fn patterns(
+        &self,
+        inputs: &Inputs,
+    ) -> Result<Vec<(SplitName, GlobMatcher)>, PrepareError> {
+        let Some(splits) = &self.source.splits else { return Ok(Vec::new()) };
+        let given = [
+            (SplitName::Train, Some(&splits.train)),
+            (SplitName::Validation, splits.validation.as_ref()),
+            (SplitName::Test, splits.test.as_ref()),
+        ];
+        let mut patterns = Vec::new();
+        for (split, pattern) in given {
+            let Some(pattern) = pattern else { continue };
+            let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+            let matcher = glob
+                .map_err(|error| {
+                    PrepareError::new(PrepareErrorKind::NoFiles(pattern.clone())).because(error)
+                })?
+                .compile_matcher();
+            if !inputs.files.iter().any(|(name, _)| matcher.is_match(name)) {
+                return Err(PrepareError::new(PrepareErrorKind::NoFiles(pattern.clone())));
+            }
+            patterns.push((split, matcher));
+        }
+        Ok(patterns)
+    }
+
+    /// Whether what was asked for is there: a split with a share has documents, and if there
+    /// are labels there are two.
+    fn check(&self, staged: &Staged, statistics: &Statistics) -> Result<(), PrepareError> {
+        let rows = |split: SplitName| statistics.splits.get(split.as_str()).map_or(0, |s| s.rows);
+        let split = &self.table.split;
+        let shares = [
+            (SplitName::Train, split.train),
+            (SplitName::Validation, split.validation),
+            (SplitName::Test, split.test),
+        ];
+        for (name, share) in shares {
+            if share > 0.0 && rows(name) == 0 {
+                return Err(PrepareError::new(PrepareErrorKind::EmptySplit(name.to_string())));
+            }
+        }
+        if let [only] = staged.labels.as_slice() {
+            return Err(PrepareError::new(PrepareErrorKind::SingleLabel(only.clone())));
+        }
+        Ok(())
+    }
+}
+
+fn split_of(patterns: &[(SplitName, GlobMatcher)], name: &str) -> Option<SplitName> {
+    patterns.iter().find(|(_, pattern)| pattern.is_match(name)).map(|(split, _)| *split)
+}
+
+impl Step for Prepare {
+    fn name(&self) -> StepName {
+        StepName::Prepare
+    }
+
+    fn version(&self) -> u32 {
+        VERSION
+    }
+
+    fn produces(&self) -> ArtifactKind {
+        ArtifactKind::Dataset
+    }
+
+    fn parameters(&self) -> Value {
+        // Where the source comes from does not matter, only what is in it: its digest is an
+        // input.
+        let mut source = json!(self.source);
+        if let Some(source) = source.as_object_mut() {
+            source.remove("url");
+            source.remove("sha256");
+        }
+        json!({ "source": source, "prepare": self.table })
+    }
+
+    fn run(
+        &self,
+        inputs: &Inputs,
+        output: &StepOutput,
+        context: &StepContext,
+    ) -> Result<StepOutcome, StepError> {
+        let statistics = self.prepare(inputs, output, context).map_err(|error| match error.kind {
+            PrepareErrorKind::Interrupted => {
+                StepError::interrupted(context, StepName::Prepare, Interrupted)
+            }
+            _ => StepError::failed(context, StepName::Prepare, error),
+        })?;
+        let rows: serde_json::Map<String, Value> =
+            statistics.splits.iter().map(|(split, found)| (split.clone(), found.rows.into())).collect();
+        let summary = json!({
+            "rows": rows,
+            "read": statistics.read,
+            "rejected": statistics.rejected,
+            "left_out": statistics.left_out,
+            "duplicates": statistics.duplicates.dropped,
+            "near_duplicates": { "clusters": statistics.leakage.clusters,
+                "moved": statistics.leakage.moved, "dropped": statistics.leakage.dropped },
+        });
+        Ok(StepOutcome { summary, report: Value::Null })
+    }
+}

@@ -1,0 +1,47 @@
+use mesh_core::manifest::{Normalise, UnicodeForm};
+use unicode_normalization::{UnicodeNormalization, is_nfc_quick, IsNormalized};
+
+/// Brings a text into the form that a manifest asks for: entities decoded, Unicode composed,
+/// white space collapsed, in this order.
+#[must_use]
+pub fn normalise(text: &str, options: &Normalise) -> String {
+    let decoded = match options.html_entities && text.contains('&') {
+        true => html_escape::decode_html_entities(text),
+        false => text.into(),
+    };
+    let composed: String = match options.unicode {
+        UnicodeForm::Nfc if is_nfc_quick(decoded.chars()) == IsNormalized::Yes => decoded.into(),
+        UnicodeForm::Nfc => decoded.nfc().collect(),
+        UnicodeForm::Nfkc => decoded.nfkc().collect(),
+        UnicodeForm::None => decoded.into(),
+    };
+    if !options.whitespace {
+        return composed;
+    }
+    let mut collapsed = String::with_capacity(composed.len());
+    for word in composed.split_whitespace() {
+        if !collapsed.is_empty() {
+            collapsed.push(' ');
+        }
+        collapsed.push_str(word);
+    }
+    collapsed
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn twice_is_once(text in "\\PC{0,40}") {
+            for unicode in [UnicodeForm::None, UnicodeForm::Nfc, UnicodeForm::Nfkc] {
+                let options = Normalise { unicode, whitespace: true, html_entities: false };
+                let once = normalise(&text, &options);
+                prop_assert_eq!(normalise(&once, &options), once);
+            }
+        }
+    }
+}

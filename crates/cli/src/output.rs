@@ -35,7 +35,7 @@ pub(crate) fn json<T: Serialize>(value: &T) {
 pub(crate) fn table<H: AsRef<str>>(header: &[H]) -> Table {
     let mut table = Table::new();
     table
-        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header.iter().map(AsRef::as_ref));
     table

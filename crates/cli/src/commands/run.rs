@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use mesh_core::{ModelVersion, StepName};
+use mesh_core::StepName;
 use mesh_pipeline::{
     PipelineError, ProjectFolder, RunEvent, RunOptions, UnitOutcome, UnitStatus, Workspace, assess,
 };
@@ -211,9 +211,4 @@ pub(crate) fn headline(summary: &Value) -> Option<String> {
         (Some(low), Some(high)) => format!("{name} {value:.3} [{low:.3}, {high:.3}]"),
         _ => format!("{name} {value:.3}"),
     })
-}
-
-/// The version of an outcome's model, if it is new.
-pub(crate) fn new_version(outcomes: &[UnitOutcome]) -> Option<ModelVersion> {
-    outcomes.iter().find_map(|outcome| outcome.version.filter(|(_, new)| *new)).map(|(v, _)| v)
 }

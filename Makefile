@@ -1,0 +1,76 @@
+# Everything that people do here; `make` alone lists it. Needs Debian (or another Linux) and
+# rustup; what else is missing is installed where we may, else it is said exactly.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO ?= cargo
+MESH := target/release/mesh
+# cargo-nextest runs tests in parallel; without it cargo's own runner does.
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+
+.PHONY: help up run status test lint fmt doc bench bench-linear bench-serve hooks tools schemas clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+up: tools ## build, fetch, run every stale step of every project, serve
+	@started=$$(date +%s); $(CARGO) build --release --quiet -p mlmesh && \
+	  echo "built in $$(( $$(date +%s) - started )) s"
+	@exec $(MESH) up
+
+run: tools ## build, fetch, run every stale step of every project
+	@$(CARGO) build --release --quiet -p mlmesh
+	@$(MESH) run --all
+
+status: ## show how every step of every project stands
+	@$(CARGO) build --release --quiet -p mlmesh
+	@$(MESH) status
+
+test: tools ## run all tests
+ifneq ($(NEXTEST),)
+	$(CARGO) nextest run --workspace
+else
+	$(CARGO) test --workspace --lib --bins --tests
+endif
+	$(CARGO) test --workspace --doc --quiet
+
+lint: ## formatting, clippy, documentation, dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet cargo-deny
+	$(CARGO) deny --log-level error check bans licenses sources
+	@command -v cargo-machete >/dev/null || $(CARGO) install --locked --quiet cargo-machete
+	cargo-machete
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+doc: ## build the documentation of the code
+	$(CARGO) doc --workspace --no-deps
+
+schemas: ## write the JSON schemas of the manifests, for editors
+	@$(CARGO) build --quiet -p mlmesh
+	@mkdir -p docs/schema
+	@target/debug/mesh schema project > docs/schema/project.schema.json
+	@target/debug/mesh schema workspace > docs/schema/workspace.schema.json
+
+bench: bench-linear bench-serve ## measure us beside what a user would pick instead
+
+bench-linear: tools ## quality and speed of linear models, beside scikit-learn
+	$(CARGO) build --release --quiet -p mlmesh
+	bench/venv.sh && bench/.venv/bin/python bench/linear.py
+
+bench-serve: tools ## requests per second, beside FastAPI
+	$(CARGO) build --release --quiet -p mlmesh -p mesh-bench
+	bench/venv.sh && bench/.venv/bin/python bench/serve.py
+
+hooks: ## install the git hooks
+	git config core.hooksPath .githooks
+
+tools: ## what building and fetching need, installed where we may
+	@scripts/tools.sh
+
+clean: ## remove what was built, and what runs left
+	$(CARGO) clean
+	rm -rf .mesh bench/.venv

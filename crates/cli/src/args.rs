@@ -35,7 +35,13 @@ pub(crate) struct Global {
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// The format of logs, on standard error
-    #[arg(long, global = true, env = "MESH_LOG_FORMAT", default_value = "human", value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        env = "MESH_LOG_FORMAT",
+        default_value = "human",
+        value_name = "FORMAT"
+    )]
     pub(crate) log_format: LogFormat,
     /// What is logged: error, warn, info, debug, trace, or per module
     #[arg(long, global = true, env = "MESH_LOG", default_value = "warn", value_name = "FILTER")]

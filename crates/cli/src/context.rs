@@ -49,7 +49,8 @@ impl Context {
         if let Some(folder) = &self.global.workspace {
             return Ok(folder.clone());
         }
-        let here = env::current_dir().map_err(|error| CliError::io("find", "this folder", error))?;
+        let here =
+            env::current_dir().map_err(|error| CliError::io("find", "this folder", error))?;
         let root = WorkspaceManifest::find_root(&here).map(ToOwned::to_owned);
         root.ok_or_else(|| PipelineError::NoWorkspace(here).into())
     }

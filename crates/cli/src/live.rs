@@ -61,7 +61,8 @@ impl<'a> Live<'a> {
             tokio::time::sleep(GLANCE).await;
             for ((project, service), known) in self.services.iter().zip(&mut known) {
                 let alias = Alias::production();
-                let Ok(wanted) = self.workspace.registry().alias(project.name(), &alias).await else {
+                let Ok(wanted) = self.workspace.registry().alias(project.name(), &alias).await
+                else {
                     continue;
                 };
                 if wanted != *known || (wanted.is_some() && service.version() != wanted) {

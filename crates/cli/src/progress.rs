@@ -16,7 +16,8 @@ const TICK: Duration = Duration::from_millis(120);
 
 impl Bars {
     pub(crate) fn new(quiet: bool) -> Self {
-        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target =
+            if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         Self { all: MultiProgress::with_draw_target(target) }
     }
 
@@ -29,8 +30,12 @@ impl Bars {
 impl Progress for Bars {
     fn begin(&self, label: &str, total: Option<u64>, unit: Unit) -> Box<dyn ProgressTask> {
         let template = match (total, unit) {
-            (Some(_), Unit::Bytes) => "  {msg:32} {bar:24} {bytes:>10} of {total_bytes} {bytes_per_sec}, {eta} left",
-            (Some(_), Unit::Items) => "  {msg:32} {bar:24} {human_pos:>10} of {human_len} {per_sec}, {eta} left",
+            (Some(_), Unit::Bytes) => {
+                "  {msg:32} {bar:24} {bytes:>10} of {total_bytes} {bytes_per_sec}, {eta} left"
+            }
+            (Some(_), Unit::Items) => {
+                "  {msg:32} {bar:24} {human_pos:>10} of {human_len} {per_sec}, {eta} left"
+            }
             (None, Unit::Bytes) => "  {msg:32} {spinner} {bytes:>10} {elapsed}",
             (None, Unit::Items) => "  {msg:32} {spinner} {human_pos:>10} {elapsed}",
         };

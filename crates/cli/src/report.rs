@@ -132,5 +132,9 @@ pub(crate) fn print(error: &dyn Diagnostic) {
 fn theme() -> miette::GraphicalTheme {
     use std::io::IsTerminal;
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    if colours { miette::GraphicalTheme::unicode() } else { miette::GraphicalTheme::unicode_nocolor() }
+    if colours {
+        miette::GraphicalTheme::unicode()
+    } else {
+        miette::GraphicalTheme::unicode_nocolor()
+    }
 }

@@ -67,7 +67,8 @@ pub(crate) async fn new_project(
     let projects = workspace.root().join(&workspace.manifest().workspace.projects);
     let folder = projects.join(options.name.as_str());
     if folder.exists() {
-        let action = format!("make the project {}: {} is there already", options.name, folder.display());
+        let action =
+            format!("make the project {}: {} is there already", options.name, folder.display());
         return Err(CliError::usage(action, "choose another name"));
     }
     let manifest = manifest(options)?;

@@ -232,9 +232,8 @@ impl ArtifactDir {
     pub fn open(path: &Path, digest: Digest) -> Result<Self, ArtifactError> {
         let artifact = Self::open_unverified(path, digest)?;
         for file in &artifact.manifest.files {
-            let damaged = |source| {
-                artifact.error(ArtifactErrorKind::File(file.path.clone()), source)
-            };
+            let damaged =
+                |source| artifact.error(ArtifactErrorKind::File(file.path.clone()), source);
             let (found, size) =
                 digest_file(&path.join(&file.path)).map_err(|error| damaged(Some(error)))?;
             if found != file.digest || size != file.size {

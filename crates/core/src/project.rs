@@ -169,9 +169,8 @@ impl Registration {
     /// When the model cannot be loaded, or does not answer the sample request.
     pub fn load(&self, model: &ModelFiles) -> Result<Arc<dyn Predictor>, LoadError> {
         let predictor = (self.load)(model)?;
-        let failed = |detail: String| {
-            LoadError::new(&model.manifest.project.name, SampleFailed { detail })
-        };
+        let failed =
+            |detail: String| LoadError::new(&model.manifest.project.name, SampleFailed { detail });
         let sample = self.schema().sample.to_string();
         let input = predictor
             .parse(&sample, None)
@@ -212,12 +211,9 @@ impl<P: Project> Predictor for Loaded<P> {
             (Ok(attributes), Ok(parameters)) => {
                 Ok(Input(Box::new(Example { attributes, parameters })))
             }
-            (attributes, parameters) => Err(attributes
-                .err()
-                .into_iter()
-                .chain(parameters.err())
-                .flatten()
-                .collect()),
+            (attributes, parameters) => {
+                Err(attributes.err().into_iter().chain(parameters.err()).flatten().collect())
+            }
         }
     }
 
@@ -285,4 +281,3 @@ impl fmt::Debug for Input {
         f.write_str("Input")
     }
 }
-

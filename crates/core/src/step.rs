@@ -5,12 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::{ArtifactDir, ArtifactKind, Cancel, Digest, Interrupted, ProjectName, Progress};
+use crate::{ArtifactDir, ArtifactKind, Cancel, Digest, Interrupted, Progress, ProjectName};
 
 /// The steps of a project's life, in order.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum StepName {
@@ -224,9 +222,7 @@ impl StepKey {
     /// What differs from an older key, in words: `parameters.split.seed: 42 -> 43`.
     #[must_use]
     pub fn changes_since(&self, older: &Self) -> Vec<String> {
-        let view = |key: &Self| {
-            json!({ "code": key.code, "parameters": key.parameters, "inputs": key.inputs })
-        };
+        let view = |key: &Self| json!({ "code": key.code, "parameters": key.parameters, "inputs": key.inputs });
         let mut changes = Vec::new();
         describe_changes("", &view(older), &view(self), &mut changes);
         changes
@@ -300,7 +296,11 @@ fn brief(value: &Value) -> String {
         Value::String(text) if text.parse::<Digest>().is_ok() => text.chars().take(12).collect(),
         other => other.to_string(),
     };
-    if text.chars().count() <= 60 { text } else { text.chars().take(57).chain("...".chars()).collect() }
+    if text.chars().count() <= 60 {
+        text
+    } else {
+        text.chars().take(57).chain("...".chars()).collect()
+    }
 }
 
 #[cfg(test)]

@@ -41,7 +41,9 @@ impl DatasetError {
         let help = match kind {
             DatasetErrorKind::DiskFull => Some("free some space, then run again"),
             DatasetErrorKind::Newer => Some("update mesh, or run prepare again with this one"),
-            DatasetErrorKind::Format => Some("run prepare again: `mesh run <project>:prepare --force`"),
+            DatasetErrorKind::Format => {
+                Some("run prepare again: `mesh run <project>:prepare --force`")
+            }
             DatasetErrorKind::Io => None,
         };
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -79,7 +79,9 @@ impl FromStr for SplitName {
             "train" | "training" => Ok(Self::Train),
             "validation" | "valid" | "val" | "dev" => Ok(Self::Validation),
             "test" => Ok(Self::Test),
-            _ => Err(format!("`{given}` is not a split; the splits are train, validation and test")),
+            _ => {
+                Err(format!("`{given}` is not a split; the splits are train, validation and test"))
+            }
         }
     }
 }

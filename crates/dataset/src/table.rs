@@ -4,13 +4,13 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{
-    Array, ArrayRef, RecordBatch, StringArray,
-    builder::StringBuilder,
-};
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, builder::StringBuilder};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::{
-    arrow::{ArrowWriter, arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder}},
+    arrow::{
+        ArrowWriter,
+        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+    },
     basic::{Compression, ZstdLevel},
     file::properties::WriterProperties,
 };

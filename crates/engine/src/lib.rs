@@ -21,7 +21,8 @@ mod map;
 
 pub use error::{EngineError, EngineErrorKind};
 pub use linear::{
-    CompiledLinear, Featurizer, FeatureScratch, LINEAR_FORMAT, LinearDescription, LinearModel, PackReport, pack,
+    CompiledLinear, FeatureScratch, Featurizer, LINEAR_FORMAT, LinearDescription, LinearModel,
+    PackReport, pack,
 };
 
 /// Gives every label a probability for a text.

@@ -40,8 +40,14 @@ fn compile(model: &LinearModel, precision: Precision) -> (tempfile::TempDir, Com
     (folder, compiled)
 }
 
-const TEXTS: [&str; 6] =
-    ["Bank rates, bank RATES!", "the match and a goal", "film", "", "nothing known", "bank match bank"];
+const TEXTS: [&str; 6] = [
+    "Bank rates, bank RATES!",
+    "the match and a goal",
+    "film",
+    "",
+    "nothing known",
+    "bank match bank",
+];
 
 #[test]
 fn compiled_agrees_with_trained() {

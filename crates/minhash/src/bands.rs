@@ -10,7 +10,8 @@ pub fn bands(threshold: f64, permutations: usize) -> (usize, usize) {
     let mut least = f64::INFINITY;
     for count in 1..=permutations {
         for rows in 1..=permutations / count {
-            let found = |similarity: f64| 1.0 - (1.0 - similarity.powf(rows as f64)).powf(count as f64);
+            let found =
+                |similarity: f64| 1.0 - (1.0 - similarity.powf(rows as f64)).powf(count as f64);
             let positives = integrate(&found, 0.0, threshold);
             let negatives = integrate(&|similarity| 1.0 - found(similarity), threshold, 1.0);
             let error = 0.5 * positives + 0.5 * negatives;
@@ -48,7 +49,8 @@ mod tests {
 
     #[test]
     fn known_answers() {
-        let cases = [(0.5, (25, 5)), (0.6, (18, 7)), (0.7, (14, 9)), (0.8, (9, 13)), (0.9, (5, 25))];
+        let cases =
+            [(0.5, (25, 5)), (0.6, (18, 7)), (0.7, (14, 9)), (0.8, (9, 13)), (0.9, (5, 25))];
         for (threshold, expected) in cases {
             assert_eq!(bands(threshold, 128), expected, "{threshold}");
         }

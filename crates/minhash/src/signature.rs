@@ -34,7 +34,8 @@ impl MinHasher {
                 (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
             });
             for (least, (factor, offset)) in signature.iter_mut().zip(&self.permutations) {
-                let value = (factor.wrapping_mul(hash ^ (hash >> 31)).wrapping_add(*offset) >> 32) as u32;
+                let value =
+                    (factor.wrapping_mul(hash ^ (hash >> 31)).wrapping_add(*offset) >> 32) as u32;
                 *least = (*least).min(value);
             }
         }

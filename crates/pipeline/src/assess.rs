@@ -5,7 +5,10 @@ use mesh_source::SourceUrl;
 use mesh_store::RunStatus;
 use serde::Serialize;
 
-use crate::{PipelineError, ProjectFolder, Workspace, units::{Unit, units}};
+use crate::{
+    PipelineError, ProjectFolder, Workspace,
+    units::{Unit, units},
+};
 
 /// How a step stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -117,7 +120,11 @@ pub(crate) async fn assess_unit(
         let freshness = if workspace.store().contains(output).await {
             Freshness::Fresh { output }
         } else {
-            let why = vec![format!("its {} {} is not in the store", unit.step.produces(), output.short())];
+            let why = vec![format!(
+                "its {} {} is not in the store",
+                unit.step.produces(),
+                output.short()
+            )];
             Freshness::Stale { why }
         };
         return Ok(status(freshness, Some(key)));
@@ -125,7 +132,9 @@ pub(crate) async fn assess_unit(
     let Some(last) = last else { return Ok(status(Freshness::Absent, Some(key))) };
     let freshness = match (&last.error, last.status) {
         (_, RunStatus::Succeeded) => Freshness::Stale { why: key.changes_since(&last.key) },
-        (_, RunStatus::Running) => Freshness::Stale { why: vec!["a run has not ended, or was killed".into()] },
+        (_, RunStatus::Running) => {
+            Freshness::Stale { why: vec!["a run has not ended, or was killed".into()] }
+        }
         (_, RunStatus::Interrupted) => {
             Freshness::Stale { why: vec!["the last run was interrupted".into()] }
         }
@@ -151,7 +160,8 @@ pub(crate) fn input_digests(
     if unit.step.name() == StepName::Prepare
         && let Some(source) = &project.manifest().source
     {
-        let url: SourceUrl = source.url.parse().map_err(|e: mesh_source::SourceError| Missing::Source(e.into()))?;
+        let url: SourceUrl =
+            source.url.parse().map_err(|e: mesh_source::SourceError| Missing::Source(e.into()))?;
         let digest = workspace.fetcher(project).digest(&url, source.sha256);
         inputs.insert("source".into(), digest.map_err(|error| Missing::Source(error.into()))?);
     }

@@ -37,7 +37,9 @@ pub enum PipelineError {
     },
     /// There is no workspace here.
     #[error("failed to find a workspace: there is no mesh.toml in {0} or above it")]
-    #[diagnostic(help("go to a workspace, name one with `--workspace`, or make one: `mesh init <folder>`"))]
+    #[diagnostic(help(
+        "go to a workspace, name one with `--workspace`, or make one: `mesh init <folder>`"
+    ))]
     NoWorkspace(PathBuf),
     /// The workspace has no project of that name.
     #[error("failed to find the project `{name}`")]

@@ -156,7 +156,9 @@ fn read_projects(root: &Path, folder: &Path) -> Result<Projects, PipelineError> 
         }
         let text = fs::read_to_string(&path).map_err(read(&path))?;
         let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-        match ProjectManifest::parse(&shown, &text).and_then(|manifest| named(manifest, &folder, &shown, &text)) {
+        match ProjectManifest::parse(&shown, &text)
+            .and_then(|manifest| named(manifest, &folder, &shown, &text))
+        {
             Ok(manifest) => projects.push(ProjectFolder { folder, manifest: Arc::new(manifest) }),
             Err(error) => broken.push((path, error)),
         }

@@ -71,7 +71,8 @@ impl Dealer<'_> {
         let open = |split: SplitName, share: f64| {
             if given.get(split as usize) == Some(&true) { 0.0 } else { share }
         };
-        let (validation, test) = (open(SplitName::Validation, validation), open(SplitName::Test, test));
+        let (validation, test) =
+            (open(SplitName::Validation, validation), open(SplitName::Test, test));
         let sum = (train + validation + test).max(f64::MIN_POSITIVE);
         Ok(Shares { given, ends: [train / sum, (train + validation) / sum, 1.0] })
     }
@@ -129,7 +130,11 @@ impl Dealer<'_> {
                 SplitMethod::ByTime => facts.time,
                 _ => self.draw(&facts),
             };
-            sorter.push(record(&[&stratum.to_be_bytes(), &order.to_be_bytes(), &row.to_be_bytes()]))?;
+            sorter.push(record(&[
+                &stratum.to_be_bytes(),
+                &order.to_be_bytes(),
+                &row.to_be_bytes(),
+            ]))?;
         }
         let (mut stratum, mut rank) = (None, 0u64);
         for (index, record) in sorter.finish()?.enumerate() {
@@ -185,7 +190,9 @@ impl Dealer<'_> {
             leakage.moved += moved as u64;
             return Ok(());
         }
-        let Some(nearest) = of_group.iter().map(|verdict| *verdict as u8).max() else { return Ok(()) };
+        let Some(nearest) = of_group.iter().map(|verdict| *verdict as u8).max() else {
+            return Ok(());
+        };
         let mut cut = false;
         for (row, before) in group.iter().zip(of_group) {
             if (before as u8) < nearest
@@ -222,7 +229,12 @@ impl Shares {
     /// The split of the document with this rank among so many.
     fn cut(&self, rank: u64, count: u64) -> SplitName {
         let [train, validation, _] = self.ends;
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of rows")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts of rows"
+        )]
         let end = |share: f64| (share * count as f64).round() as u64;
         match rank {
             rank if rank < end(train) => SplitName::Train,

@@ -78,7 +78,9 @@ impl PrepareError {
             PrepareErrorKind::SingleLabel(_) => {
                 "a classifier needs two labels: check `columns.label` and `labels` in [source]"
             }
-            PrepareErrorKind::NoFiles(_) => "patterns of `splits` are relative to the source's path",
+            PrepareErrorKind::NoFiles(_) => {
+                "patterns of `splits` are relative to the source's path"
+            }
             PrepareErrorKind::File(_) => "check `format`, `encoding` and `header` in [source]",
             PrepareErrorKind::DiskFull => "free some space, then run again",
             _ => "check the folder of the store",
@@ -106,10 +108,7 @@ impl PrepareError {
     }
 
     /// A file of the source cannot be read.
-    pub(crate) fn file(
-        name: &str,
-        source: impl Into<Box<dyn StdError + Send + Sync>>,
-    ) -> Self {
+    pub(crate) fn file(name: &str, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(PrepareErrorKind::File(name.to_owned())).because(source)
     }
 }

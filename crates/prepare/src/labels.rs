@@ -16,9 +16,10 @@ pub(crate) enum Mapped {
 pub(crate) fn map_label(given: &str, options: &Labels) -> Result<Mapped, Reject> {
     let given = given.trim();
     if let (Some(bins), Some(names)) = (&options.bins, &options.names) {
-        let value: f64 = given.parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(
-            || Reject::new("not-a-number", format!("`{}` is not a number", brief(given))),
-        )?;
+        let value: f64 =
+            given.parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(|| {
+                Reject::new("not-a-number", format!("`{}` is not a number", brief(given)))
+            })?;
         // A value on a limit belongs to the bin nearer to zero.
         let above = |limit: &&f64| if **limit > 0.0 { value > **limit } else { value >= **limit };
         let bin = bins.iter().filter(above).count();

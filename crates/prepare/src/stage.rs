@@ -192,9 +192,9 @@ impl<'a> Stager<'a> {
             return Err(at(Reject::new("too-long", format!("{characters} characters"))));
         }
         let given = match row.split.as_deref() {
-            Some(given) => {
-                Some(given.parse().map_err(|error: String| at(Reject::new("unknown-split", error)))?)
-            }
+            Some(given) => Some(
+                given.parse().map_err(|error: String| at(Reject::new("unknown-split", error)))?,
+            ),
             None => split,
         };
         let time = match &row.time {
@@ -424,8 +424,16 @@ mod tests {
     #[test]
     fn times_sort() {
         let ascending = [
-            "-3", "0", "2.5", "1969-12-31", "1970-01-02", "2023-12-31T23:59:59Z",
-            "2024-01-01T01:00:00+00:30", "2024-01-01 00:45", "2024-02-29", "2024-03-01T00:00:00Z",
+            "-3",
+            "0",
+            "2.5",
+            "1969-12-31",
+            "1970-01-02",
+            "2023-12-31T23:59:59Z",
+            "2024-01-01T01:00:00+00:30",
+            "2024-01-01 00:45",
+            "2024-02-29",
+            "2024-03-01T00:00:00Z",
         ];
         // Numbers and dates are not meant to be mixed; both kinds sort among themselves.
         for pair in ascending[..3].windows(2).chain(ascending[3..].windows(2)) {

@@ -27,7 +27,12 @@ pub(crate) struct SplitCounter {
 const GROWTH: f64 = 1.05;
 
 impl Lengths {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length's bucket")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a length's bucket"
+    )]
     fn add(&mut self, length: u64) {
         let bucket = (length.max(1) as f64).log(GROWTH).round() as u32;
         *self.buckets.entry(bucket).or_default() += 1;
@@ -37,7 +42,12 @@ impl Lengths {
         self.max = self.max.max(length);
     }
 
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "lengths and counts")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "lengths and counts"
+    )]
     fn finish(&self) -> LengthStatistics {
         let percentile = |share: f64| {
             let wanted = (share * self.count as f64).ceil() as u64;
@@ -45,7 +55,8 @@ impl Lengths {
             for (bucket, count) in &self.buckets {
                 seen += count;
                 if seen >= wanted {
-                    let length = GROWTH.powi(i32::try_from(*bucket).unwrap_or(i32::MAX)).round() as u64;
+                    let length =
+                        GROWTH.powi(i32::try_from(*bucket).unwrap_or(i32::MAX)).round() as u64;
                     return length.clamp(self.min.unwrap_or(0), self.max);
                 }
             }

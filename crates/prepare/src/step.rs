@@ -49,7 +49,8 @@ impl Prepare {
         let stager = Stager::new(&self.source, &self.table, places, context)?;
         let mut staged = stager.run(&files, &|name| split_of(&patterns, name))?;
         let mut verdicts = vec![Verdict::Undecided; usize::try_from(staged.rows).unwrap_or(0)];
-        let (duplicates, mut clusters) = self.duplicates(&mut staged, output, &mut verdicts, context)?;
+        let (duplicates, mut clusters) =
+            self.duplicates(&mut staged, output, &mut verdicts, context)?;
         let dealer =
             Dealer { staged: &staged, prepare: &self.table, scratch: &output.scratch, context };
         let leakage = dealer.deal(&mut verdicts, &mut clusters)?;
@@ -81,7 +82,10 @@ impl Prepare {
             true => mark_copies(copies.finish()?, verdicts, context)?,
             false => DuplicateStatistics::default(),
         };
-        let bands = std::mem::replace(&mut staged.bands, crate::sort::Sorter::new(&output.scratch, "spent-bands"));
+        let bands = std::mem::replace(
+            &mut staged.bands,
+            crate::sort::Sorter::new(&output.scratch, "spent-bands"),
+        );
         let clusters = match options.near.enabled {
             true => {
                 let threshold = options.near.threshold;
@@ -93,10 +97,7 @@ impl Prepare {
     }
 
     /// The patterns of files that the source gives to splits.
-    fn patterns(
-        &self,
-        inputs: &Inputs,
-    ) -> Result<Vec<(SplitName, GlobMatcher)>, PrepareError> {
+    fn patterns(&self, inputs: &Inputs) -> Result<Vec<(SplitName, GlobMatcher)>, PrepareError> {
         let Some(splits) = &self.source.splits else { return Ok(Vec::new()) };
         let given = [
             (SplitName::Train, Some(&splits.train)),
@@ -176,14 +177,18 @@ impl Step for Prepare {
         output: &StepOutput,
         context: &StepContext,
     ) -> Result<StepOutcome, StepError> {
-        let statistics = self.prepare(inputs, output, context).map_err(|error| match error.kind {
-            PrepareErrorKind::Interrupted => {
-                StepError::interrupted(context, StepName::Prepare, Interrupted)
-            }
-            _ => StepError::failed(context, StepName::Prepare, error),
-        })?;
-        let rows: serde_json::Map<String, Value> =
-            statistics.splits.iter().map(|(split, found)| (split.clone(), found.rows.into())).collect();
+        let statistics =
+            self.prepare(inputs, output, context).map_err(|error| match error.kind {
+                PrepareErrorKind::Interrupted => {
+                    StepError::interrupted(context, StepName::Prepare, Interrupted)
+                }
+                _ => StepError::failed(context, StepName::Prepare, error),
+            })?;
+        let rows: serde_json::Map<String, Value> = statistics
+            .splits
+            .iter()
+            .map(|(split, found)| (split.clone(), found.rows.into()))
+            .collect();
         let summary = json!({
             "rows": rows,
             "read": statistics.read,

@@ -56,7 +56,8 @@ pub(crate) fn write_splits(
             }
         }
         let split = verdicts.get(row as usize).and_then(|verdict| verdict.split());
-        let Some((writer, counter)) = split.and_then(|split| writers.get_mut(split as usize)) else {
+        let Some((writer, counter)) = split.and_then(|split| writers.get_mut(split as usize))
+        else {
             continue;
         };
         if row.is_multiple_of(every) {

@@ -8,8 +8,7 @@ pub(crate) const STYLE: &str = include_str!("assets/docs.css");
 pub(crate) const SCRIPT: &str = include_str!("assets/docs.js");
 
 /// The policy that the page is served with.
-pub(crate) const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page of one project.

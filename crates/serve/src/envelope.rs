@@ -31,10 +31,7 @@ pub(crate) struct RequestData<'a> {
 }
 
 /// Reads the envelope of a request to `project`.
-pub(crate) fn parse<'a>(
-    body: &'a [u8],
-    project: &ProjectName,
-) -> Result<RequestData<'a>, Problem> {
+pub(crate) fn parse<'a>(body: &'a [u8], project: &ProjectName) -> Result<RequestData<'a>, Problem> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Problem::NotJson(format!("it is not UTF-8 from byte {} on", error.valid_up_to()))
     })?;

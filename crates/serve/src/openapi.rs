@@ -26,7 +26,10 @@ pub(crate) fn document(manifest: &ProjectManifest, schema: &ProjectSchema) -> Va
     let mut paths = Map::new();
     paths.insert(format!("{base}/predict"), predict_path());
     paths.insert(format!("{base}/live"), health("Whether the process answers", "live"));
-    paths.insert(format!("{base}/ready"), health("Whether the model is loaded and answers", "ready"));
+    paths.insert(
+        format!("{base}/ready"),
+        health("Whether the model is loaded and answers", "ready"),
+    );
     paths.insert(format!("{base}/bio"), json!({ "get": {
         "summary": "What the model is", "operationId": "bio", "responses": {
             "200": content("The model's name and card", "application/json", json!({ "type": "object" })),
@@ -46,12 +49,18 @@ pub(crate) fn document(manifest: &ProjectManifest, schema: &ProjectSchema) -> Va
 
 fn predict_path() -> Value {
     let mut responses = Map::new();
-    let mut answer =
-        content("The prediction", "application/json", json!({ "$ref": "#/components/schemas/PredictResponse" }));
+    let mut answer = content(
+        "The prediction",
+        "application/json",
+        json!({ "$ref": "#/components/schemas/PredictResponse" }),
+    );
     if let Some(answer) = answer.as_object_mut() {
-        answer.insert("headers".into(), json!({ "x-mesh-model-version": {
+        answer.insert(
+            "headers".into(),
+            json!({ "x-mesh-model-version": {
             "description": "The version of the model that answered",
-            "schema": { "type": "integer", "minimum": 1 } } }));
+            "schema": { "type": "integer", "minimum": 1 } } }),
+        );
     }
     responses.insert("200".into(), answer);
     for (status, description) in [
@@ -174,7 +183,8 @@ fn redirect(value: &mut Value, name: &str) {
             for (key, value) in map {
                 match value {
                     Value::String(target) if key == "$ref" => {
-                        *target = target.replace("#/$defs/", &format!("#/components/schemas/{name}."));
+                        *target =
+                            target.replace("#/$defs/", &format!("#/components/schemas/{name}."));
                     }
                     other => redirect(other, name),
                 }

@@ -62,9 +62,7 @@ impl Queue {
         });
         for worker in 0..limits.workers.max(1) {
             let shared = Arc::clone(&shared);
-            thread::Builder::new()
-                .name(format!("{name}-{worker}"))
-                .spawn(move || shared.work())?;
+            thread::Builder::new().name(format!("{name}-{worker}")).spawn(move || shared.work())?;
         }
         Ok(Self { shared })
     }

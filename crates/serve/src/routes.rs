@@ -42,7 +42,9 @@ pub(crate) fn router(services: &[Arc<Service>], metrics: Metrics) -> Router {
         .route("/{project}/{api}/bio", get(bio))
         .route("/{project}/{api}/openapi.json", get(openapi))
         .route("/{project}/{api}/docs", get(documentation))
-        .fallback(async || Problem::NotFound("no such route; `/` lists the projects".into()).response())
+        .fallback(async || {
+            Problem::NotFound("no such route; `/` lists the projects".into()).response()
+        })
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed.response())
         .with_state(Shared { services: Arc::new(services), metrics })
 }
@@ -105,10 +107,7 @@ fn is_over_limit(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
-async fn live(
-    State(shared): State<Shared>,
-    Path((project, api)): Path<(String, String)>,
-) -> Reply {
+async fn live(State(shared): State<Shared>, Path((project, api)): Path<(String, String)>) -> Reply {
     match shared.service(&project, &api) {
         Ok(_) => page(r#"{"live":true}"#.into(), JSON),
         Err(problem) => problem.response(),

@@ -82,8 +82,8 @@ impl Server {
             // Answers are small: waiting to fill packets would only delay them.
             let _ = stream.set_nodelay(true);
             let service = TowerToHyperService::new(router.clone());
-            let connection =
-                connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+            let connection = connections
+                .watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(error, "connection ended early");

@@ -122,9 +122,8 @@ struct Sink<'a> {
 
 impl Sink<'_> {
     fn zip(&mut self, file: File) -> Result<(), SourceError> {
-        let damaged = |error: zip::result::ZipError| {
-            self.unpack.damaged(self.archive, &error.to_string())
-        };
+        let damaged =
+            |error: zip::result::ZipError| self.unpack.damaged(self.archive, &error.to_string());
         let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
         for index in 0..archive.len() {
             let mut entry = archive

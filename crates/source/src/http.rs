@@ -80,7 +80,8 @@ impl Transfer<'_> {
             }
             let range = (have > 0).then_some(GetRange::Offset(have));
             let options = GetOptions { range, ..GetOptions::default() };
-            let got = place.store.get_opts(&place.path, options).await.map_err(|e| self.object(e))?;
+            let got =
+                place.store.get_opts(&place.path, options).await.map_err(|e| self.object(e))?;
             let stream = got.into_stream().map(|part| part.map_err(|error| chain(&error)));
             self.receive(have, Some(head.size), stream).await
         })
@@ -152,15 +153,17 @@ impl Transfer<'_> {
         match status {
             StatusCode::NOT_FOUND | StatusCode::GONE => error(SourceErrorKind::NotFound),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let denied = SourceError::new(self.url, SourceErrorKind::Denied(status.to_string()));
+                let denied =
+                    SourceError::new(self.url, SourceErrorKind::Denied(status.to_string()));
                 Fault::Final(denied.help(
                     "set HF_TOKEN for a hub, the AWS variables or profile for a bucket; a web \
                      server that needs a password is not supported",
                 ))
             }
-            status if status.is_server_error()
-                || status == StatusCode::TOO_MANY_REQUESTS
-                || status == StatusCode::REQUEST_TIMEOUT =>
+            status
+                if status.is_server_error()
+                    || status == StatusCode::TOO_MANY_REQUESTS
+                    || status == StatusCode::REQUEST_TIMEOUT =>
             {
                 Fault::Passing(status.to_string())
             }
@@ -191,7 +194,11 @@ impl Transfer<'_> {
 }
 
 /// The address and the token of a file of a model hub, by the variables that its own tools use.
-pub(crate) fn hub_address(repository: &str, revision: &str, path: &str) -> (String, Option<String>) {
+pub(crate) fn hub_address(
+    repository: &str,
+    revision: &str,
+    path: &str,
+) -> (String, Option<String>) {
     let endpoint = env::var("HF_ENDPOINT").unwrap_or_else(|_| "https://huggingface.co".into());
     let address =
         format!("{}/{repository}/resolve/{revision}/{path}", endpoint.trim_end_matches('/'));

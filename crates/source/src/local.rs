@@ -26,17 +26,20 @@ impl Fetcher {
         let text = path.to_str().ok_or_else(|| SourceError::new(url, SourceErrorKind::Url))?;
         let fixed = text.find(['*', '?', '[', '{']);
         let folder = match fixed {
-            Some(at) => Path::new(text.get(..at).and_then(|t| t.rsplit_once('/')).map_or("/", |t| t.0)),
+            Some(at) => {
+                Path::new(text.get(..at).and_then(|t| t.rsplit_once('/')).map_or("/", |t| t.0))
+            }
             None => &path,
         };
         let mut found = Vec::new();
         walk(folder, &mut found).map_err(|error| {
-            SourceError::io(url, folder, error)
-                .help(format!("{} must exist; the path is relative to the manifest's folder", folder.display()))
+            SourceError::io(url, folder, error).help(format!(
+                "{} must exist; the path is relative to the manifest's folder",
+                folder.display()
+            ))
         })?;
-        let matcher = Matcher::new(text).map_err(|error| {
-            SourceError::new(url, SourceErrorKind::Url).because(error)
-        })?;
+        let matcher = Matcher::new(text)
+            .map_err(|error| SourceError::new(url, SourceErrorKind::Url).because(error))?;
         let mut files = Vec::new();
         for file in found {
             let name = file.to_str().unwrap_or_default().trim_start_matches('/');

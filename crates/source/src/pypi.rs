@@ -56,9 +56,7 @@ impl Package<'_> {
             if let Ok(done) = tokio::time::timeout(GLANCE, &mut output).await {
                 break done.map_err(|error| self.tool().because(error))?;
             }
-            cancel
-                .check()
-                .map_err(|_| SourceError::new(self.url, SourceErrorKind::Interrupted))?;
+            cancel.check().map_err(|_| SourceError::new(self.url, SourceErrorKind::Interrupted))?;
         };
         drop(task);
         if !output.status.success() {

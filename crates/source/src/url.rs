@@ -74,7 +74,10 @@ impl FromStr for SourceUrl {
         let origin = match scheme {
             "file" if !path.is_empty() => Origin::File(path.into()),
             "http" | "https" if path.contains('/') => Origin::Http(outer.to_owned()),
-            "s3" if path.split_once('/').is_some_and(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) => {
+            "s3" if path
+                .split_once('/')
+                .is_some_and(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) =>
+            {
                 Origin::S3(outer.to_owned())
             }
             "hf" => hub(path).ok_or_else(fail)?,

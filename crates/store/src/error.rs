@@ -56,11 +56,14 @@ impl StoreError {
     pub(crate) fn io(action: &str, path: &Path, source: io::Error) -> Self {
         let action = format!("{action} {}", path.display());
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::new(StoreErrorKind::DiskFull, action)
-                    .because(source)
-                    .help("the disk is full: free some space (`mesh gc` shows what may go), then run again")
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::new(
+                StoreErrorKind::DiskFull,
+                action,
+            )
+            .because(source)
+            .help(
+                "the disk is full: free some space (`mesh gc` shows what may go), then run again",
+            ),
             io::ErrorKind::PermissionDenied => Self::new(StoreErrorKind::Io, action)
                 .because(source)
                 .help("check who owns the folder, and its permissions"),

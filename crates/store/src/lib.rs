@@ -28,7 +28,7 @@ mod registry;
 mod store;
 
 pub use error::{StoreError, StoreErrorKind};
-pub use gc::{GcPlan, Garbage, collect, plan_gc};
+pub use gc::{Garbage, GcPlan, collect, plan_gc};
 pub use locks::{Lock, Locks};
 pub use objects::{ObjectLocation, open_objects};
 pub use registry::{

@@ -28,9 +28,8 @@ pub fn open_objects(url: &str) -> Result<ObjectLocation, StoreError> {
         return Err(StoreError::new(StoreErrorKind::Url, action())
             .help("use a folder or `s3://bucket/path`"));
     }
-    let fail = |error: object_store::Error| {
-        StoreError::new(StoreErrorKind::Url, action()).because(error)
-    };
+    let fail =
+        |error: object_store::Error| StoreError::new(StoreErrorKind::Url, action()).because(error);
     // Two providers may be compiled in; whoever comes first decides, and both are ours.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(parsed.host_str().unwrap_or(""));
@@ -57,7 +56,8 @@ fn with_profile(mut builder: AmazonS3Builder) -> AmazonS3Builder {
     let profile = env::var("AWS_PROFILE").unwrap_or_else(|_| "default".into());
     let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let file = |variable: &str, name: &str| {
-        let path = env::var_os(variable).map_or_else(|| home.join(".aws").join(name), PathBuf::from);
+        let path =
+            env::var_os(variable).map_or_else(|| home.join(".aws").join(name), PathBuf::from);
         fs::read_to_string(path).unwrap_or_default()
     };
     let mut values = section(&file("AWS_CONFIG_FILE", "config"), &profile);

@@ -359,9 +359,8 @@ fn read_full(file: &mut fs::File, buffer: &mut [u8]) -> io::Result<usize> {
 
 async fn list_bucket(bucket: &ObjectLocation) -> Result<Vec<Stored>, StoreError> {
     let folder = bucket.path.clone().join("artifacts");
-    let failed = |error| {
-        StoreError::new(StoreErrorKind::Io, format!("list {folder}")).because(error)
-    };
+    let failed =
+        |error| StoreError::new(StoreErrorKind::Io, format!("list {folder}")).because(error);
     let mut stream = bucket.store.list(Some(&folder));
     let mut found: std::collections::BTreeMap<Digest, (bool, u64)> = Default::default();
     while let Some(object) = stream.next().await {

@@ -1,5 +1,5 @@
 use mesh_core::manifest::{Normalise, UnicodeForm};
-use unicode_normalization::{UnicodeNormalization, is_nfc_quick, IsNormalized};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// Brings a text into the form that a manifest asks for: entities decoded, Unicode composed,
 /// white space collapsed, in this order.

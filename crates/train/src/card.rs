@@ -1,6 +1,9 @@
 use std::{collections::BTreeMap, fmt::Write};
 
-use mesh_core::{Digest, ProjectName, manifest::{LinearOptions, TaskName}};
+use mesh_core::{
+    Digest, ProjectName,
+    manifest::{LinearOptions, TaskName},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Estimate, Evaluation};
@@ -115,20 +118,37 @@ impl Card {
         let metrics = &self.metrics;
         writeln!(out, "# {}\n\n{}\n", self.project, self.description)?;
         writeln!(out, "- task: {}", self.task)?;
-        writeln!(out, "- model: {}, {} features, C = {}", self.model, self.features, self.chosen_c)?;
+        writeln!(
+            out,
+            "- model: {}, {} features, C = {}",
+            self.model, self.features, self.chosen_c
+        )?;
         if let Some(owner) = &self.owner {
             writeln!(out, "- owner: {owner}")?;
         }
-        let rows: Vec<_> = self.data.rows.iter().map(|(name, rows)| format!("{name} {rows}")).collect();
+        let rows: Vec<_> =
+            self.data.rows.iter().map(|(name, rows)| format!("{name} {rows}")).collect();
         writeln!(out, "- data: dataset {} ({})\n", self.data.dataset.short(), rows.join(", "))?;
-        writeln!(out, "## How good it is\n\nMeasured on {} documents of the test split, with 95% intervals.\n", metrics.rows)?;
-        writeln!(out, "| metric | value | interval | always `{}` |\n|---|---|---|---|", metrics.baseline.label)?;
+        writeln!(
+            out,
+            "## How good it is\n\nMeasured on {} documents of the test split, with 95% intervals.\n",
+            metrics.rows
+        )?;
+        writeln!(
+            out,
+            "| metric | value | interval | always `{}` |\n|---|---|---|---|",
+            metrics.baseline.label
+        )?;
         let line = |out: &mut String, name, Estimate { value, low, high }, baseline: f64| {
             writeln!(out, "| {name} | {value:.4} | {low:.4} to {high:.4} | {baseline:.4} |")
         };
         line(out, "accuracy", metrics.accuracy, metrics.baseline.accuracy)?;
         line(out, "macro-F1", metrics.macro_f1, metrics.baseline.macro_f1)?;
-        writeln!(out, "| expected calibration error | {:.4} | | |", metrics.expected_calibration_error)?;
+        writeln!(
+            out,
+            "| expected calibration error | {:.4} | | |",
+            metrics.expected_calibration_error
+        )?;
         writeln!(out, "\n| label | precision | recall | F1 | documents |\n|---|---|---|---|---|")?;
         for (label, class) in &metrics.classes {
             writeln!(

@@ -33,6 +33,6 @@ pub use card::{Calibration, Card, DataFacts, SearchRow, TopFeatures};
 pub use error::{TrainError, TrainErrorKind};
 pub use matrix::Matrix;
 pub use metrics::{Baseline, ClassMetrics, Estimate, Evaluation};
-pub use solver::{Problem, Solution, SolverOptions, Solver, solve};
+pub use solver::{Problem, Solution, Solver, SolverOptions, solve};
 pub use step::Train;
 pub use vectorizer::Vectorizer;

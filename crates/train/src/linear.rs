@@ -11,8 +11,7 @@ use mesh_engine::{LINEAR_FORMAT, LinearDescription, LinearModel};
 
 use crate::{
     Calibration, Evaluation, Matrix, Problem, SearchRow, Solution, Solver, SolverOptions,
-    TopFeatures, TrainError, TrainErrorKind, Vectorizer, calibrate, metrics,
-    vectorizer::Counter,
+    TopFeatures, TrainError, TrainErrorKind, Vectorizer, calibrate, metrics, vectorizer::Counter,
 };
 
 /// A fitted model, and how it came about.
@@ -72,7 +71,8 @@ impl LinearTrainer<'_> {
         }
         seconds.insert("features", started.elapsed().as_secs_f64());
         let started = Instant::now();
-        let (solution, search, chosen_c) = self.search(&train, &validation, &labels, &vectorizer)?;
+        let (solution, search, chosen_c) =
+            self.search(&train, &validation, &labels, &vectorizer)?;
         seconds.insert("fit", started.elapsed().as_secs_f64());
         let started = Instant::now();
         let mut notes = self.notes(&search, validation.labels.len());
@@ -97,7 +97,16 @@ impl LinearTrainer<'_> {
         seconds.insert("evaluate", started.elapsed().as_secs_f64());
         let top_features = top_features(&labels, vectorizer.vocabulary(), &solution);
         let model = self.model(&labels, &vectorizer, &solution, temperature)?;
-        Ok(Fitted { model, search, chosen_c, calibration, evaluation, top_features, notes, seconds })
+        Ok(Fitted {
+            model,
+            search,
+            chosen_c,
+            calibration,
+            evaluation,
+            top_features,
+            notes,
+            seconds,
+        })
     }
 
     /// The labels of the training split. The other splits may hold no others.
@@ -111,7 +120,9 @@ impl LinearTrainer<'_> {
             return Err(TrainError::new(TrainErrorKind::EmptySplit("train")).into());
         }
         match labels.as_slice() {
-            [] => Err(TrainError::new(TrainErrorKind::NoLabel("of the training split".into())).into()),
+            [] => {
+                Err(TrainError::new(TrainErrorKind::NoLabel("of the training split".into())).into())
+            }
             [only] => Err(TrainError::new(TrainErrorKind::SingleLabel(only.clone())).into()),
             _ => Ok(labels),
         }
@@ -145,8 +156,7 @@ impl LinearTrainer<'_> {
         labels: &[String],
     ) -> Result<Rows, Stopped> {
         let label = format!("features of {split}");
-        let task =
-            self.context.progress.begin(&label, Some(self.dataset.rows(split)), Unit::Items);
+        let task = self.context.progress.begin(&label, Some(self.dataset.rows(split)), Unit::Items);
         let mut rows = Rows { matrix: Matrix::default(), labels: Vec::new() };
         for (index, document) in self.dataset.read(split)?.enumerate() {
             let document = document?;
@@ -299,7 +309,8 @@ fn top_features(
     solution: &Solution,
 ) -> BTreeMap<String, Vec<TopFeatures>> {
     let top = |class: usize| {
-        let weight = |column: usize| solution.column(column).get(class).copied().unwrap_or_default();
+        let weight =
+            |column: usize| solution.column(column).get(class).copied().unwrap_or_default();
         let mut columns: Vec<usize> = (0..vocabulary.len()).collect();
         let order = |a: &usize, b: &usize| weight(*b).total_cmp(&weight(*a)).then(a.cmp(b));
         if columns.len() > TOP_FEATURES {

@@ -176,7 +176,8 @@ fn headline(confusion: &[Vec<u64>]) -> (f64, f64) {
 
 fn baseline(labels: &[String], confusion: &[Vec<u64>]) -> Baseline {
     let supports: Vec<u64> = confusion.iter().map(|row| row.iter().sum()).collect();
-    let most = supports.iter().zip(0..).max_by_key(|(support, label)| (**support, -(*label as i64)));
+    let most =
+        supports.iter().zip(0..).max_by_key(|(support, label)| (**support, -(*label as i64)));
     let most = most.map_or(0usize, |(_, label)| label);
     let mut always = vec![vec![0; labels.len()]; labels.len()];
     for (row, support) in always.iter_mut().zip(&supports) {
@@ -190,7 +191,12 @@ fn baseline(labels: &[String], confusion: &[Vec<u64>]) -> Baseline {
 }
 
 /// The expected calibration error and the log loss of decision values.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of rows and bins")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of rows and bins"
+)]
 fn calibration(truth: &[u32], decision: &[Vec<f32>]) -> (f64, f64) {
     let mut bins = [(0.0, 0.0, 0.0); CALIBRATION_BINS];
     let mut loss = 0.0;
@@ -208,7 +214,8 @@ fn calibration(truth: &[u32], decision: &[Vec<f32>]) -> (f64, f64) {
         }
     }
     let rows = truth.len().max(1) as f64;
-    let distance: f64 = bins.iter().map(|(_, confident, right): &(f64, f64, f64)| (confident - right).abs()).sum();
+    let distance: f64 =
+        bins.iter().map(|(_, confident, right): &(f64, f64, f64)| (confident - right).abs()).sum();
     (distance / rows, loss / rows)
 }
 

@@ -171,7 +171,9 @@ impl<'a> Solver<'a> {
                 }
             }
             let square = self.squares.get(row).copied().unwrap_or(1.0);
-            let Some(dual) = self.duals.get_mut(row * classes..(row + 1) * classes) else { continue };
+            let Some(dual) = self.duals.get_mut(row * classes..(row + 1) * classes) else {
+                continue;
+            };
             losses += importance * log_loss(&decision, label);
             let strength = c * importance * square;
             entropies += importance * room.step(strength, &decision, dual, &mut change);
@@ -334,7 +336,8 @@ mod tests {
             solution.weights.iter().map(|weight| f64::from(*weight)).collect();
         for row in 0..problem.rows.len() {
             let (indices, values) = problem.rows.row(row);
-            let one = Matrix::from_rows(&[indices.iter().copied().zip(values.iter().copied()).collect()]);
+            let one =
+                Matrix::from_rows(&[indices.iter().copied().zip(values.iter().copied()).collect()]);
             let decision = &solution.decide(&one)[0];
             let sum: f64 = decision.iter().map(|value| f64::from(*value).exp()).sum();
             for class in 0..problem.classes {

@@ -185,8 +185,7 @@ impl Vectorizer {
                 let Some(column) = same.first() else { continue };
                 #[expect(clippy::cast_precision_loss, reason = "a text has fewer words")]
                 let count = same.len() as f32;
-                let frequency =
-                    if self.options.sublinear_tf { 1.0 + count.ln() } else { count };
+                let frequency = if self.options.sublinear_tf { 1.0 + count.ln() } else { count };
                 let value = frequency * self.idf.get(*column as usize).copied().unwrap_or_default();
                 squares += value * value;
                 row.push((*column, value));

@@ -172,7 +172,8 @@ impl Sentiment {
     fn answer(&self, example: &Example<Document, Parameters>) -> Result<Prediction, Refusal> {
         let text = example.attributes.content.as_str();
         let language = example.parameters.language.as_str();
-        if !language.eq_ignore_ascii_case("en") && !language.to_ascii_lowercase().starts_with("en-") {
+        if !language.eq_ignore_ascii_case("en") && !language.to_ascii_lowercase().starts_with("en-")
+        {
             let detail = "the language is not supported; supported are: en";
             return Err(Refusal::new(RefusalKind::UnsupportedLanguage, detail));
         }
@@ -209,13 +210,13 @@ impl Project for Sentiment {
     }
 
     fn sample() -> Document {
-        Document { content: "A wonderful film, and the music is even better.".into(), entities: None }
+        Document {
+            content: "A wonderful film, and the music is even better.".into(),
+            entities: None,
+        }
     }
 
-    fn predict(
-        &self,
-        batch: &[Example<Document, Parameters>],
-    ) -> Vec<Result<Prediction, Refusal>> {
+    fn predict(&self, batch: &[Example<Document, Parameters>]) -> Vec<Result<Prediction, Refusal>> {
         batch.iter().map(|example| self.answer(example)).collect()
     }
 }

@@ -15,7 +15,8 @@ fn sentences(text: &str) -> impl Iterator<Item = &str> {
         let mut ended = false;
         let end = rest.char_indices().find(|(_, c)| {
             let stop = (ended && c.is_whitespace()) || *c == '\n';
-            ended = matches!(c, '.' | '!' | '?' | '…') || (ended && matches!(c, '"' | '\'' | ')' | '”'));
+            ended = matches!(c, '.' | '!' | '?' | '…')
+                || (ended && matches!(c, '"' | '\'' | ')' | '”'));
             stop
         });
         let (sentence, after) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
@@ -86,7 +87,10 @@ mod tests {
     fn sentences_end_where_people_end_them() {
         let text = "Mr X came. \"Really?\" He did! It cost 3.50 euros\nand more";
         let found: Vec<_> = sentences(text).collect();
-        assert_eq!(found, ["Mr X came.", "\"Really?\"", "He did!", "It cost 3.50 euros", "and more"]);
+        assert_eq!(
+            found,
+            ["Mr X came.", "\"Really?\"", "He did!", "It cost 3.50 euros", "and more"]
+        );
         assert_eq!(around(text, "euros"), ["It cost 3.50 euros"]);
         assert_eq!(around(text, "HE DID"), ["He did!"]);
         assert!(around(text, "nobody").is_empty());

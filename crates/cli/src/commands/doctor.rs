@@ -59,7 +59,11 @@ pub(crate) async fn doctor(context: &Context) -> Result<ExitCode, CliError> {
 fn cpu() -> Finding {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let features = cpu_features();
-    let detail = format!("{} cores, {}", cores, if features.is_empty() { "no vector units known here".into() } else { features.join(" ") });
+    let detail = format!(
+        "{} cores, {}",
+        cores,
+        if features.is_empty() { "no vector units known here".into() } else { features.join(" ") }
+    );
     Finding { what: "cpu", state: State::Ok, detail, advice: None }
 }
 
@@ -157,16 +161,23 @@ async fn workspace(context: &Context) -> Finding {
     let what = "workspace";
     match context.workspace().await {
         Ok(workspace) if workspace.broken().is_empty() => {
-            let detail = format!("{}, {} projects", workspace.root().display(), workspace.projects().len());
+            let detail =
+                format!("{}, {} projects", workspace.root().display(), workspace.projects().len());
             Finding { what, state: State::Ok, detail, advice: None }
         }
         Ok(workspace) => {
             let detail = format!("{} manifests cannot be read", workspace.broken().len());
-            Finding { what, state: State::Bad, detail, advice: Some("`mesh check` tells why".into()) }
+            Finding {
+                what,
+                state: State::Bad,
+                detail,
+                advice: Some("`mesh check` tells why".into()),
+            }
         }
         Err(error) => {
             let advice = miette::Diagnostic::help(&error).map(|help| help.to_string());
-            let state = if error.exit_code() == crate::report::USAGE { State::Note } else { State::Bad };
+            let state =
+                if error.exit_code() == crate::report::USAGE { State::Note } else { State::Bad };
             Finding { what, state, detail: error.to_string(), advice }
         }
     }

@@ -18,9 +18,11 @@ pub(crate) async fn model(context: &Context, command: Model) -> Result<ExitCode,
         Model::Promote { project, version, alias } => {
             let name = find(&workspace, &project)?.name();
             let versions = workspace.registry().versions(name).await?;
-            let bare = |record: &&VersionRecord| record.version == version && record.compiled.is_empty();
+            let bare =
+                |record: &&VersionRecord| record.version == version && record.compiled.is_empty();
             if versions.iter().find(bare).is_some() {
-                let action = format!("promote version {version} of {name}: it has no compiled model");
+                let action =
+                    format!("promote version {version} of {name}: it has no compiled model");
                 return Err(CliError::usage(action, format!("`mesh run {name}` compiles it")));
             }
             let moved = workspace.registry().set_alias(name, &alias, version).await?;

@@ -22,7 +22,8 @@ pub(crate) async fn run(context: &Context, options: &Run) -> Result<ExitCode, Cl
     let mut results = Vec::new();
     let mut worst = 0;
     for (project, until) in targets {
-        let run = RunOptions { until, force: options.force, ..context.run_options(options.threads) };
+        let run =
+            RunOptions { until, force: options.force, ..context.run_options(options.threads) };
         match run_project(context, &workspace, project, &run).await {
             Ok(outcomes) => results.push(json!({ "project": project.name(), "steps": outcomes })),
             // With all projects asked for, one that fails does not stop the others.
@@ -58,12 +59,16 @@ pub(crate) async fn run_project(
         }
     };
     let on_event = |event: RunEvent<'_>| match event {
-        RunEvent::Waiting { step } => tell(format!("{name:<20} {step:<8} another mesh runs it, waiting")),
+        RunEvent::Waiting { step } => {
+            tell(format!("{name:<20} {step:<8} another mesh runs it, waiting"))
+        }
         RunEvent::Started { status } => {
             let why = reason(status);
             tell(format!("{name:<20} {:<8} {why}", status.step));
         }
-        RunEvent::Done(outcome) => tell(format!("{name:<20} {:<8} {}", outcome.step, done(outcome))),
+        RunEvent::Done(outcome) => {
+            tell(format!("{name:<20} {:<8} {}", outcome.step, done(outcome)))
+        }
         _ => {}
     };
     Ok(mesh_pipeline::run(workspace, project, options, &on_event).await?)
@@ -89,16 +94,20 @@ fn targets<'a>(workspace: &'a Workspace, options: &Run) -> Result<Vec<Target<'a>
             Some((name, step)) => (name, Some(step)),
             None => (text.as_str(), None),
         };
-        let step = step.map(str::parse).transpose().map_err(|error: String| {
-            CliError::usage(format!("run `{text}`"), error)
-        })?;
+        let step = step
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: String| CliError::usage(format!("run `{text}`"), error))?;
         targets.push((find(workspace, name)?, step));
     }
     Ok(targets)
 }
 
 /// A project by its name; one whose manifest cannot be used tells why.
-pub(crate) fn find<'a>(workspace: &'a Workspace, name: &str) -> Result<&'a ProjectFolder, CliError> {
+pub(crate) fn find<'a>(
+    workspace: &'a Workspace,
+    name: &str,
+) -> Result<&'a ProjectFolder, CliError> {
     let found = workspace.project(name);
     if let Err(PipelineError::NoProject { .. }) = &found
         && let Some((path, error)) = workspace.broken().iter().find(|(path, _)| {
@@ -108,7 +117,10 @@ pub(crate) fn find<'a>(workspace: &'a Workspace, name: &str) -> Result<&'a Proje
         report::print(error);
         let place = path.strip_prefix(workspace.root()).unwrap_or(path).display().to_string();
         let help = format!("mend {place}, then run again");
-        return Err(CliError::usage(format!("use the project `{name}`: its manifest cannot be read"), help));
+        return Err(CliError::usage(
+            format!("use the project `{name}`: its manifest cannot be read"),
+            help,
+        ));
     }
     Ok(found?)
 }
@@ -131,7 +143,9 @@ async fn explain(
             let runs = !fresh || forced;
             let why = match (fresh, forced, before) {
                 (true, true, _) => "forced".into(),
-                (true, false, Some(before)) => format!("fresh, unless {before} leaves something new"),
+                (true, false, Some(before)) => {
+                    format!("fresh, unless {before} leaves something new")
+                }
                 (true, false, None) => "fresh".into(),
                 (false, ..) => reason(&status),
             };
@@ -139,8 +153,10 @@ async fn explain(
                 before = Some(status.step);
             }
             if context.global.json {
-                told.push(json!({ "project": project.name(), "step": status.step, "unit": status.unit,
-                    "runs": runs, "why": why, "state": status.freshness }));
+                told.push(
+                    json!({ "project": project.name(), "step": status.step, "unit": status.unit,
+                    "runs": runs, "why": why, "state": status.freshness }),
+                );
             } else {
                 let mark = if runs { "run" } else { "skip" };
                 output::line(format!("{:<20} {:<8} {mark:<5} {why}", project.name(), status.step));
@@ -186,14 +202,16 @@ fn facts(step: StepName, summary: &Value, report: &Value) -> Option<String> {
     match step {
         StepName::Prepare => {
             let rows = summary.get("rows")?.as_object()?;
-            let rows: Vec<_> = rows.iter().map(|(split, count)| format!("{split} {count}")).collect();
+            let rows: Vec<_> =
+                rows.iter().map(|(split, count)| format!("{split} {count}")).collect();
             Some(format!("rows: {}", rows.join(", ")))
         }
         StepName::Train => headline(summary),
         StepName::Compile => {
             let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_f64);
             let agreement = number(summary, "agreement")?;
-            let speedup = number(report, "speedup").map(|times| format!(", {times:.1} times as fast"));
+            let speedup =
+                number(report, "speedup").map(|times| format!(", {times:.1} times as fast"));
             Some(format!("agreement {agreement:.4}{}", speedup.unwrap_or_default()))
         }
         _ => None,
@@ -203,8 +221,7 @@ fn facts(step: StepName, summary: &Value, report: &Value) -> Option<String> {
 /// The headline metric of a model: `macro_f1 0.975 [0.961, 0.987]`.
 pub(crate) fn headline(summary: &Value) -> Option<String> {
     let metrics = summary.get("metrics")?.as_object()?;
-    let (name, metric) =
-        metrics.get_key_value("macro_f1").or_else(|| metrics.iter().next())?;
+    let (name, metric) = metrics.get_key_value("macro_f1").or_else(|| metrics.iter().next())?;
     let number = |key: &str| metric.get(key).and_then(Value::as_f64);
     let value = number("value").or_else(|| metric.as_f64())?;
     Some(match (number("low"), number("high")) {

@@ -18,7 +18,8 @@ pub(crate) async fn status(context: &Context) -> Result<ExitCode, CliError> {
     for project in workspace.projects() {
         let statuses = assess(&workspace, project).await?;
         let versions = workspace.registry().versions(project.name()).await?;
-        let pointed = |alias: &Alias| versions.iter().find(|version| version.aliases.contains(alias));
+        let pointed =
+            |alias: &Alias| versions.iter().find(|version| version.aliases.contains(alias));
         let production = pointed(&Alias::production());
         let newer = pointed(&Alias::candidate())
             .filter(|candidate| production.is_none_or(|p| candidate.version > p.version));

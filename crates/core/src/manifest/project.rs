@@ -250,7 +250,11 @@ impl ProjectManifest {
             let sum: f64 = shares.iter().sum();
             if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || (sum - 1.0).abs() > 1e-6 {
                 let message = format!("the shares of `split` must add up to 1, they are {sum}");
-                conflict("prepare.split", message, "such as train = 0.8, validation = 0.1, test = 0.1");
+                conflict(
+                    "prepare.split",
+                    message,
+                    "such as train = 0.8, validation = 0.1, test = 0.1",
+                );
             }
             let columns = self.source.as_ref().map(|source| &source.columns);
             let needs = |column: &str| {

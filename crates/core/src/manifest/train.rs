@@ -120,9 +120,10 @@ impl TrainTable {
             let message = "`c` must list at least one number above 0";
             return Some(("train.linear.c", message.into()));
         }
-        self.gate.iter().find(|(_, value)| !(0.0..=1.0).contains(*value)).map(|(metric, _)| {
-            ("train.gate", format!("`{metric}` must lie between 0 and 1"))
-        })
+        self.gate
+            .iter()
+            .find(|(_, value)| !(0.0..=1.0).contains(*value))
+            .map(|(metric, _)| ("train.gate", format!("`{metric}` must lie between 0 and 1")))
     }
 }
 
@@ -141,7 +142,8 @@ impl Labels {
                 let count = |length: Option<usize>| length.unwrap_or(0);
                 let (bins, names) =
                     (count(bins.as_ref().map(Vec::len)), count(names.as_ref().map(Vec::len)));
-                let message = format!("{bins} limits in `bins` need {} `names`, not {names}", bins + 1);
+                let message =
+                    format!("{bins} limits in `bins` need {} `names`, not {names}", bins + 1);
                 Some(("source.labels", message))
             }
         }

@@ -50,10 +50,9 @@ where
 {
     let schema = schemars::schema_for!(T).to_value();
     let mut errors = Vec::new();
-    if let (Ok(Value::Object(given)), Some(known)) = (
-        serde_json::from_str(text),
-        schema.get("properties").and_then(Value::as_object),
-    ) {
+    if let (Ok(Value::Object(given)), Some(known)) =
+        (serde_json::from_str(text), schema.get("properties").and_then(Value::as_object))
+    {
         let required = schema.get("required").and_then(Value::as_array);
         for key in required.into_iter().flatten().filter_map(Value::as_str) {
             if !given.contains_key(key) {

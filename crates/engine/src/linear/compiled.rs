@@ -156,10 +156,7 @@ fn entry(table: &[u8], place: u32) -> Option<Entry> {
 }
 
 /// Reads the header, and finds where the table and the rows are.
-fn layout(
-    path: &Path,
-    bytes: &[u8],
-) -> Result<(Header, Range<usize>, Range<usize>), EngineError> {
+fn layout(path: &Path, bytes: &[u8]) -> Result<(Header, Range<usize>, Range<usize>), EngineError> {
     let fail = |reason: &str| EngineError::format(path, reason);
     let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| fail("it is no compiled linear model"))?;
     let (version, rest) = number(rest).ok_or_else(|| fail("it is cut"))?;

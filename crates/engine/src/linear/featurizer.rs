@@ -114,7 +114,8 @@ impl Featurizer {
         let (kind, text) = name.split_once('\t')?;
         let hash = match kind {
             "w" => {
-                let mut hashes = text.split(' ').map(|word| hash_bytes(FNV_OFFSET, word.as_bytes()));
+                let mut hashes =
+                    text.split(' ').map(|word| hash_bytes(FNV_OFFSET, word.as_bytes()));
                 let first = hashes.next()?;
                 hashes.fold(first, join)
             }

@@ -4,7 +4,10 @@ use mesh_core::manifest::Features;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
-use super::{Featurizer, scoring::{probabilities, term_weight}};
+use super::{
+    Featurizer,
+    scoring::{probabilities, term_weight},
+};
 use crate::{EngineError, EngineErrorKind, TextClassifier};
 
 /// The version of the format of trained linear models.

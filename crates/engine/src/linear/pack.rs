@@ -59,7 +59,12 @@ pub fn pack(model: &LinearModel, precision: Precision) -> (Vec<u8>, PackReport) 
     let largest = |row: &[f32]| row.iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
     let limit = largest(&model.weight) * NEGLIGIBLE;
     let features = model.vocabulary.len();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a count")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a count"
+    )]
     let places = ((features as f64 * ROOM) as usize).max(8);
     let mut table = vec![(0u64, EMPTY, 0f32); places];
     let mut rows: Vec<u8> = Vec::new();

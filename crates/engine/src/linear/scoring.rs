@@ -10,8 +10,7 @@ pub(super) fn probabilities(decision: &[f32], labels: usize) -> Vec<f32> {
         return vec![narrow(1.0 - second), narrow(second)];
     }
     let highest = decision.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> =
-        decision.iter().map(|value| f64::from(value - highest).exp()).collect();
+    let powers: Vec<f64> = decision.iter().map(|value| f64::from(value - highest).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.into_iter().map(|power| narrow(power / sum)).collect()
 }
@@ -58,7 +57,8 @@ mod tests {
 
     #[test]
     fn probabilities_add_up() {
-        for (decision, labels) in [(vec![0.3], 2), (vec![1.0, 2.0, -400.0], 3), (vec![9e30; 4], 4)] {
+        for (decision, labels) in [(vec![0.3], 2), (vec![1.0, 2.0, -400.0], 3), (vec![9e30; 4], 4)]
+        {
             let given = probabilities(&decision, labels);
             assert_eq!(given.len(), labels);
             assert!((given.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{given:?}");

@@ -175,8 +175,11 @@ pub(super) fn read_conll(
             }
             _ if !sentence.is_empty() => {
                 let origin = format!("{name}:{start}");
-                let row = decode(&sentence, source.encoding)
-                    .map(|text| Row { text, origin: origin.clone(), ..Row::default() });
+                let row = decode(&sentence, source.encoding).map(|text| Row {
+                    text,
+                    origin: origin.clone(),
+                    ..Row::default()
+                });
                 sink(row.map_err(|reject| reject.at(origin, &sentence)))?;
                 sentence.clear();
             }

@@ -21,10 +21,8 @@ pub(super) fn read_parquet(
     let names: Vec<String> =
         builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     no_column(name, source, &names)?;
-    let reader = builder
-        .with_batch_size(1024)
-        .build()
-        .map_err(|error| PrepareError::file(name, error))?;
+    let reader =
+        builder.with_batch_size(1024).build().map_err(|error| PrepareError::file(name, error))?;
     let mut number = 0u64;
     for batch in reader {
         let batch = batch.map_err(|error| PrepareError::file(name, error))?;
@@ -50,7 +48,10 @@ fn as_text(batch: &RecordBatch, name: &str) -> Result<Vec<StringArray>, PrepareE
         let text = text.and_then(|text| text.as_any().downcast_ref::<StringArray>().cloned());
         Ok(text.unwrap_or_else(|| StringArray::new_null(column.len())))
     };
-    batch.columns().iter().map(cast).collect::<Result<_, arrow_schema::ArrowError>>().map_err(
-        |error| PrepareError::file(name, error),
-    )
+    batch
+        .columns()
+        .iter()
+        .map(cast)
+        .collect::<Result<_, arrow_schema::ArrowError>>()
+        .map_err(|error| PrepareError::file(name, error))
 }

@@ -2,7 +2,11 @@ use std::{collections::VecDeque, path::Path};
 
 use mesh_core::manifest::{Format, SourceTable};
 
-use super::{MAX_BYTES, Reject, Row, Sink, decode, lines::{Line, Lines}, mapped};
+use super::{
+    MAX_BYTES, Reject, Row, Sink, decode,
+    lines::{Line, Lines},
+    mapped,
+};
 use crate::{PrepareError, PrepareErrorKind};
 
 /// Lines that one quoted field may span before its quote counts as broken.
@@ -20,7 +24,8 @@ pub(super) fn read_table(
     sink: Sink<'_>,
 ) -> Result<(), PrepareError> {
     let dialect = Dialect::new(source);
-    let mut lines = Buffered { lines: Lines::open(name, path, source.skip_lines)?, back: VecDeque::new() };
+    let mut lines =
+        Buffered { lines: Lines::open(name, path, source.skip_lines)?, back: VecDeque::new() };
     let names = match &source.header {
         Some(names) => names.clone(),
         None => match lines.next()? {
@@ -59,7 +64,8 @@ pub(super) fn no_column(
             .map(|known| (strsim::jaro_winkler(column, known), known))
             .filter(|(likeness, _)| *likeness > 0.75)
             .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = nearest.map_or_else(String::new, |(_, known)| format!("did you mean `{known}`? "));
+        let hint =
+            nearest.map_or_else(String::new, |(_, known)| format!("did you mean `{known}`? "));
         let kind = PrepareErrorKind::NoColumn { file: name.to_owned(), column: column.clone() };
         return Err(PrepareError::new(kind).help(format!(
             "{hint}It has: {}. Name them in `columns` of [source], or in `header` if the file has none",
@@ -98,7 +104,12 @@ impl Dialect {
         }
     }
 
-    fn header(&self, name: &str, source: &SourceTable, line: &Line) -> Result<Vec<String>, PrepareError> {
+    fn header(
+        &self,
+        name: &str,
+        source: &SourceTable,
+        line: &Line,
+    ) -> Result<Vec<String>, PrepareError> {
         let text = decode(&line.bytes, source.encoding)
             .map_err(|reject| PrepareError::file(name, format!("its header: {}", reject.detail)))?;
         let fields = self.split(text.as_bytes()).unwrap_or_default();
@@ -119,7 +130,11 @@ impl Dialect {
         let mut record = first.bytes;
         let mut taken: Vec<Line> = Vec::new();
         while self.is_open(&record) {
-            let next = if taken.len() < MAX_LINES && record.len() < MAX_BYTES { lines.next()? } else { None };
+            let next = if taken.len() < MAX_LINES && record.len() < MAX_BYTES {
+                lines.next()?
+            } else {
+                None
+            };
             let Some(next) = next else {
                 give_back(lines, taken);
                 return Ok(Err(Reject::new("broken-quotes", "a quote is opened and not closed")));
@@ -135,7 +150,9 @@ impl Dialect {
             give_back(lines, taken);
             return Ok(Err(match count {
                 None => Reject::new("broken-quotes", "a quoted field goes on after its quote"),
-                Some(_) if several => Reject::new("broken-quotes", "a quote is opened and not closed"),
+                Some(_) if several => {
+                    Reject::new("broken-quotes", "a quote is opened and not closed")
+                }
                 Some(found) => {
                     let kind = if found < names.len() { "missing-column" } else { "extra-column" };
                     Reject::new(kind, format!("{found} columns instead of {}", names.len()))

@@ -229,9 +229,7 @@ impl Registry {
         .fetch_all(&self.pool)
         .await
         .map_err(fail)?;
-        rows.iter()
-            .map(|row| Ok((self.field(row, "digest")?, self.field(row, "kind")?)))
-            .collect()
+        rows.iter().map(|row| Ok((self.field(row, "digest")?, self.field(row, "kind")?))).collect()
     }
 
     /// Every project that the registry knows, whether or not its folder is still there.
@@ -256,9 +254,7 @@ impl Registry {
             .fetch_all(&self.pool)
             .await
             .map_err(self.sql("look up lineage"))?;
-        rows.iter()
-            .map(|row| Ok((self.text(row, "role")?, self.field(row, "input")?)))
-            .collect()
+        rows.iter().map(|row| Ok((self.text(row, "role")?, self.field(row, "input")?))).collect()
     }
 
     /// Forgets artifacts that are no longer in the store. Runs that left them count as stale.
@@ -283,12 +279,14 @@ impl Registry {
         let document = self.text(row, "key_document")?;
         let report = self.text(row, "report")?;
         Ok(RunRecord {
-            key: serde_json::from_str(&document).map_err(|error| self.damaged("a run's key").because(error))?,
+            key: serde_json::from_str(&document)
+                .map_err(|error| self.damaged("a run's key").because(error))?,
             status: self.field(row, "status")?,
             started_at: row.try_get("started_at").map_err(self.sql("read a run"))?,
             finished_at: row.try_get("finished_at").map_err(self.sql("read a run"))?,
             output: self.optional(row, "output")?,
-            report: serde_json::from_str(&report).map_err(|error| self.damaged("a run's report").because(error))?,
+            report: serde_json::from_str(&report)
+                .map_err(|error| self.damaged("a run's report").because(error))?,
             error: row.try_get("error").map_err(self.sql("read a run"))?,
         })
     }

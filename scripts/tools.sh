@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# What building and fetching need beyond rustup: a C compiler (SQLite and ring), and pip
-# (pypi:// sources). As root on Debian it is installed; else it is said what to install.
+# What building, fetching and testing need beyond rustup: a C compiler (SQLite and ring), pip
+# (pypi:// sources), curl (the README). As root on Debian it is installed; else it is said what to
+# install.
 set -euo pipefail
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
+command -v curl >/dev/null || missing+=(curl ca-certificates)
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3 python3-pip)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

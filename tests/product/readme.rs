@@ -1,0 +1,103 @@
+//! Every command of the README, in order, in a copy of the repository.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::support::{repository, signal, wait};
+
+/// The commands of the README: lines of `console` blocks that start with a prompt.
+fn commands() -> Vec<String> {
+    let text = fs::read_to_string(repository().join("README.md")).unwrap();
+    let mut inside = false;
+    let mut commands = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            inside = line == "```console";
+        } else if let (true, Some(command)) = (inside, line.strip_prefix("$ ")) {
+            commands.push(command.to_owned());
+        }
+    }
+    commands
+}
+
+#[test]
+fn the_commands_of_the_readme_work() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["Makefile", "mesh.toml", "projects", "scripts"] {
+        copy(&repository().join(part), &folder.path().join(part));
+    }
+    // `make` would build a release; the tests have built the program already.
+    let release = folder.path().join("target/release");
+    fs::create_dir_all(&release).unwrap();
+    symlink(env!("CARGO_BIN_EXE_mesh"), release.join("mesh")).unwrap();
+    let mut server = None;
+    let mut address = String::new();
+    let mut shell = String::from("set -euo pipefail\n");
+    for command in commands() {
+        if command == "make up" {
+            let mut child = Command::new("make")
+                .args(["up", "CARGO=true"])
+                .current_dir(folder.path())
+                .env("MESH_HTTP_PORT", "0")
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut reader = BufReader::new(child.stdout.take().unwrap());
+            while address.is_empty() {
+                let mut line = String::new();
+                assert!(reader.read_line(&mut line).unwrap() > 0, "`make up` ended");
+                if let Some(found) = line.trim().strip_prefix("listening on http://") {
+                    address = found.to_owned();
+                }
+            }
+            std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+            server = Some(child);
+            continue;
+        }
+        // A response that is a problem fails the command.
+        let command = command.replace("curl -s", "curl -sf").replace("127.0.0.1:8080", &address);
+        shell.push_str(&format!("echo '--' ; {command}\n"));
+    }
+    let output = Command::new("bash")
+        .arg("-c")
+        .arg(&shell)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{out}\n{err}\n{shell}");
+    for expected in [
+        r#""label":"sports""#,
+        r#""label":"positive""#,
+        "# news-topic",
+        "new version 1",
+        "parameters.prepare.split.seed: 42 -> 7",
+        "new version 2",
+        "production was version 1, is version 2 now",
+        "production was version 2, is version 1 now",
+    ] {
+        assert!(out.contains(expected), "{expected}\n{out}\n{err}");
+    }
+    let mut server = server.unwrap();
+    signal(&server, "TERM");
+    // `make` itself tells that its command was ended.
+    wait(&mut server);
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::copy(from, to).unwrap();
+    }
+}

@@ -34,10 +34,12 @@ fn integrate(function: &dyn Fn(f64) -> f64, from: f64, to: f64) -> f64 {
     area
 }
 
-/// One hash per band of a signature: documents that share one are candidates.
-pub fn band_hashes(signature: &[u32], rows: usize) -> impl Iterator<Item = u64> {
-    signature.chunks_exact(rows.max(1)).map(|band| {
-        band.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, value| {
+/// One hash per band of a signature, cut into so many bands of so many rows: documents that share
+/// one are candidates. A band's place is part of its hash.
+pub fn band_hashes(signature: &[u32], (bands, rows): (usize, usize)) -> impl Iterator<Item = u64> {
+    signature.chunks_exact(rows.max(1)).take(bands).zip(1u64..).map(|(band, place)| {
+        let seed = place.wrapping_mul(0xd6e8_feb8_6659_fd93);
+        band.iter().fold(seed, |hash: u64, value| {
             (hash ^ u64::from(*value)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
         })
     })
@@ -54,5 +56,25 @@ mod tests {
         for (threshold, expected) in cases {
             assert_eq!(bands(threshold, 128), expected, "{threshold}");
         }
+    }
+
+    #[test]
+    fn bands_fit_into_the_signature() {
+        for permutations in [2, 7, 64, 256, 1024] {
+            for threshold in [0.01, 0.3, 0.99] {
+                let (count, rows) = bands(threshold, permutations);
+                assert!(count * rows <= permutations && count * rows > 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_band_is_known_by_its_rows_and_its_place() {
+        let hashes = |signature: &[u32]| band_hashes(signature, (2, 2)).collect::<Vec<_>>();
+        let (one, two) = (hashes(&[1, 2, 1, 2, 9]), hashes(&[1, 2, 2, 1, 9]));
+        assert_eq!(one.len(), 2);
+        assert_eq!(one[0], two[0]);
+        assert_ne!(one[1], two[1]);
+        assert_ne!(one[0], one[1]);
     }
 }

@@ -9,11 +9,15 @@
 //! ```
 //! use mesh_minhash::{MinHasher, bands, similarity};
 //!
+//! # fn example() -> Option<()> {
 //! let hasher = MinHasher::new(128, 2);
 //! let one = hasher.signature("the bank left its rates as they were on monday");
 //! let two = hasher.signature("the bank left its rates as they were on tuesday");
-//! assert!(similarity(&one, &two) > 0.6);
+//! assert!(similarity(&one?, &two?) > 0.6);
 //! assert_eq!(bands(0.8, 128), (9, 13));
+//! # Some(())
+//! # }
+//! # example().unwrap();
 //! ```
 
 mod bands;

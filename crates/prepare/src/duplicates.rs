@@ -72,7 +72,7 @@ pub(crate) fn mark_copies(
 /// Groups near-duplicates: rows that share a band, and whose signatures are alike.
 pub(crate) fn cluster(
     staged: &Staged,
-    bands: Sorted<17>,
+    bands: Sorted<16>,
     threshold: f64,
     (verdicts, context): (&[Verdict], &StepContext),
 ) -> Result<Clusters, PrepareError> {
@@ -84,12 +84,12 @@ pub(crate) fn cluster(
         if index.is_multiple_of(CHECK) {
             context.cancel.check()?;
         }
-        let row = number(&record, 9);
+        let row = number(&record, 8);
         if verdicts.get(row as usize) == Some(&Verdict::Copy) {
             continue;
         }
         match &mut first {
-            Some((band, leader, signature)) if band.get(..9) == record.get(..9) => {
+            Some((band, leader, signature)) if band.get(..8) == record.get(..8) => {
                 if clusters.root(*leader) == clusters.root(row) {
                     continue;
                 }

@@ -14,7 +14,7 @@ use mesh_core::{
 };
 use mesh_dataset::{Dataset, Document, RejectedRow, SplitName, SplitWriter};
 use mesh_minhash::{MinHasher, band_hashes, bands};
-use mesh_text::normalise;
+use mesh_text::{normalise, words};
 
 use crate::{
     PrepareError, PrepareErrorKind,
@@ -44,7 +44,7 @@ const FACTS: usize = 37;
 /// Copies of one text: its content, how near its split is to the test, row, label.
 pub(crate) type CopyRecord = [u8; 29];
 /// Candidates for near-duplicates: a band's hash and the row.
-pub(crate) type BandRecord = [u8; 17];
+pub(crate) type BandRecord = [u8; 16];
 
 /// What the first pass leaves.
 pub(crate) struct Staged {
@@ -55,7 +55,7 @@ pub(crate) struct Staged {
     pub(crate) left_out: u64,
     pub(crate) rejected: BTreeMap<String, u64>,
     pub(crate) copies: Sorter<29>,
-    pub(crate) bands: Sorter<17>,
+    pub(crate) bands: Sorter<16>,
     pub(crate) permutations: usize,
     facts: PathBuf,
     signatures: PathBuf,
@@ -70,7 +70,7 @@ pub(crate) struct Stager<'a> {
     signatures: BufWriter<File>,
     rejects: BufWriter<File>,
     rejects_path: PathBuf,
-    hasher: Option<(MinHasher, usize)>,
+    hasher: Option<(MinHasher, (usize, usize))>,
     label_index: HashMap<String, u32>,
     first_rejects: BTreeMap<String, Vec<String>>,
     staged: Staged,
@@ -93,8 +93,8 @@ impl<'a> Stager<'a> {
         };
         let near = &prepare.deduplicate.near;
         let hasher = near.enabled.then(|| {
-            let (_, rows) = bands(near.threshold, near.permutations);
-            (MinHasher::new(near.permutations, near.shingle), rows)
+            let cut = bands(near.threshold, near.permutations);
+            (MinHasher::new(near.permutations, near.shingle), cut)
         });
         let staged = Staged {
             rows: 0,
@@ -239,11 +239,13 @@ impl<'a> Stager<'a> {
         let label = facts.label.to_be_bytes();
         let copy = record(&[&facts.content.to_be_bytes(), &nearness, &row, &label]);
         self.staged.copies.push(copy)?;
-        if let Some((hasher, rows)) = &self.hasher {
-            let signature = hasher.signature(&document.text);
-            for (band, hash) in (0u8..=u8::MAX).zip(band_hashes(&signature, *rows)) {
-                self.staged.bands.push(record(&[&[band], &hash.to_be_bytes(), &row]))?;
+        if let Some((hasher, cut)) = &self.hasher {
+            let signature = hasher.signature_of(words(&document.text));
+            for hash in signature.iter().flat_map(|signature| band_hashes(signature, *cut)) {
+                self.staged.bands.push(record(&[&hash.to_be_bytes(), &row]))?;
             }
+            // A text without words has no candidates; its place in the file is kept.
+            let signature = signature.unwrap_or_else(|| vec![0; self.staged.permutations]);
             let bytes: Vec<u8> = signature.iter().flat_map(|value| value.to_le_bytes()).collect();
             let path = &self.staged.signatures;
             self.signatures.write_all(&bytes).map_err(|error| PrepareError::io(path, error))?;

@@ -81,3 +81,29 @@ const TWO_LETTERS: &[(&str, &str)] = &[
     ("yid", "yi"),
     ("zul", "zu"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_language_has_one_code() {
+        let three: BTreeSet<_> = TWO_LETTERS.iter().map(|(three, _)| three).collect();
+        let two: BTreeSet<_> = TWO_LETTERS.iter().map(|(_, two)| two).collect();
+        assert_eq!((three.len(), two.len()), (TWO_LETTERS.len(), TWO_LETTERS.len()));
+        for lang in whatlang::Lang::all() {
+            assert!(three.contains(&lang.code()), "{}", lang.code());
+        }
+    }
+
+    #[test]
+    fn what_is_no_language_has_no_code() {
+        let french = "Le gouvernement a annoncé hier que les impôts ne seraient pas augmentés \
+                      cette année, malgré les difficultés que rencontre le pays.";
+        assert_eq!(language(french), Some("fr"));
+        assert_eq!(language(""), None);
+        assert_eq!(language("12345 !!"), None);
+    }
+}

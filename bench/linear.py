@@ -1,133 +1,236 @@
-"""Linear text classifiers beside scikit-learn's TF-IDF + logistic regression.
+"""Linear models beside scikit-learn's TfidfVectorizer and LogisticRegression.
 
-Both get the same splits (prepared by mesh), the same n-grams, the same values of C, chosen by
-macro-F1 on the validation split, and one thread. Times are end to end: from the Parquet files to
-a chosen model that was measured on the test split.
+Both get the same Parquet splits (made by our prepare step), the same n-grams, the same list of C
+chosen by macro-F1 on the validation split, and one thread. What is timed:
 
-usage: linear.py [--only NAME] [--rounds N] [--json FILE]
+- training: ours is the whole program, `mesh run <project>:train --force --threads 1`, from its
+  start to its end, evaluation and model card included; scikit-learn's is from reading the Parquet
+  files to the choice of C, its imports and its evaluation left out;
+- prediction: all texts of the test split, from text to answer. Ours gives probabilities of the
+  compiled model, scikit-learn gives labels, which is less work.
+
+Rounds take turns, and the medians are compared.
+
+    bench/venv.sh && bench/.venv/bin/python bench/linear.py [--only bbc] [--rounds 5]
 """
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
 
 import argparse
 import json
-import statistics
+import platform
+import subprocess
+import sys
 import time
-
-from common import Workspace, bbc, machine, manifest, orange, vader
+import warnings
+from pathlib import Path
+from statistics import median
 
 import pyarrow.parquet as parquet
+import sklearn
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
-from sklearn.pipeline import make_pipeline
 
-C = [1.0, 10.0, 100.0]
-SETS = {"bbc": bbc(), "20newsgroups": orange("20newsgroups"), "reuters-r8": orange("reuters-r8")}
-for short, file in [
-    ("movies", "movieReviewSnippets"),
-    ("products", "amazonReviewSnippets"),
-    ("editorials", "nytEditorialSnippets"),
-    ("tweets", "tweets"),
-]:
-    for classes in (2, 3):
-        SETS[f"{short}-{classes}"] = vader(file, classes)
+from datasets import BENCHMARKS, Benchmark
+
+BENCH = Path(__file__).resolve().parent
+ROOT = BENCH.parent
+WORKSPACE = BENCH / ".work"
+MESH = ROOT / "target/release/mesh"
+PREDICT = ROOT / "target/release/predict-linear"
+SPLITS = ("train", "validation", "test")
 
 
-def read(folder, split):
-    table = parquet.read_table(folder / f"{split}.parquet", columns=["text", "label"])
+def mesh(*arguments: str) -> tuple[list, float]:
+    """Runs our program; gives what it prints, and how long it took."""
+    command = [MESH, "--json", "--quiet", "--workspace", WORKSPACE, *arguments]
+    started = time.perf_counter()
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    seconds = time.perf_counter() - started
+    if done.returncode != 0:
+        sys.exit(f"mesh {' '.join(arguments)} failed:\n{done.stderr}")
+    return json.loads(done.stdout), seconds
+
+
+def artifacts(name: str) -> dict[str, Path]:
+    """The folders of what a project's steps left."""
+    told, _ = mesh("run", name, "--threads", "1")
+    store = WORKSPACE / ".mesh/store/artifacts"
+    return {step["step"]: store / step["output"] for step in told[0]["steps"]}
+
+
+def read(dataset: Path, split: str) -> tuple[list[str], list[str]]:
+    """The texts and labels of a split."""
+    table = parquet.read_table(dataset / f"{split}.parquet", columns=["text", "label"])
     return table["text"].to_pylist(), table["label"].to_pylist()
 
 
-def sklearn(folder):
-    """scikit-learn's pipeline: figures, seconds, and the chosen model."""
-    started = time.perf_counter()
-    train, validation, test = (read(folder, split) for split in ("train", "validation", "test"))
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-    features = vectorizer.fit_transform(train[0])
-    checked = vectorizer.transform(validation[0])
-    best = None
-    for c in C:
-        model = LogisticRegression(C=c, max_iter=1000).fit(features, train[1])
-        score = f1_score(validation[1], model.predict(checked), average="macro")
-        if best is None or score > best[0]:
-            best = (score, model)
-    pipeline = make_pipeline(vectorizer, best[1])
-    given = pipeline.predict(test[0])
-    seconds = time.perf_counter() - started
-    figures = {
-        "accuracy": accuracy_score(test[1], given),
-        "macro_f1": f1_score(test[1], given, average="macro"),
-        "seconds": seconds,
-    }
-    return figures, pipeline, test[0]
+class Sklearn:
+    """What a user would pick instead, with the options of our model's card."""
 
+    def __init__(self, dataset: Path, options: dict) -> None:
+        self.dataset = dataset
+        self.options = options
 
-def texts_per_second(pipeline, texts):
-    rates = []
-    for _ in range(3):
+    def train(self) -> float:
+        """Reads, fits and chooses C; gives the seconds."""
         started = time.perf_counter()
-        pipeline.predict_proba(texts)
-        rates.append(len(texts) / (time.perf_counter() - started))
-    return statistics.median(rates)
+        features = self.options["features"]
+        assert features["char_ngrams"] == [0, 0] and features["hash_buckets"] == 0
+        self.vectorizer = TfidfVectorizer(
+            ngram_range=tuple(features["word_ngrams"]),
+            min_df=features["min_documents"],
+            max_df=features["max_document_share"],
+            lowercase=features["lowercase"],
+            sublinear_tf=features["sublinear_tf"],
+        )
+        texts, labels = read(self.dataset, "train")
+        validation, truth = read(self.dataset, "validation")
+        rows = self.vectorizer.fit_transform(texts)
+        validation = self.vectorizer.transform(validation)
+        weight = {"none": None, "balanced": "balanced"}[self.options["class_weight"]]
+        best = -1.0
+        for c in sorted(self.options["c"]):
+            model = LogisticRegression(C=c, max_iter=1000, class_weight=weight)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.fit(rows, labels)
+            score = f1_score(truth, model.predict(validation), average="macro")
+            if score > best:
+                best, self.model, self.c = score, model, c
+        return time.perf_counter() - started
+
+    def predict(self, texts: list[str]) -> tuple[list[str], float]:
+        """Labels of texts, and the seconds."""
+        started = time.perf_counter()
+        labels = self.model.predict(self.vectorizer.transform(texts))
+        return list(labels), time.perf_counter() - started
 
 
-def measure(workspace, name, rounds):
-    ours, theirs = [], []
-    for _ in range(rounds):
-        steps = workspace.run(name, "--force")
-        dataset = workspace.artifact(steps["prepare"]["output"])
-        ours.append(steps)
-        theirs.append(sklearn(dataset))
-    last, (figures, pipeline, texts) = ours[-1], theirs[-1]
-    seconds = statistics.median(steps["train"]["seconds"] for steps in ours)
-    their_seconds = statistics.median(result[0]["seconds"] for result in theirs)
-    rate = statistics.median(steps["compile"]["report"]["compiled"] for steps in ours)
-    their_rate = texts_per_second(pipeline, texts)
-    metrics = last["train"]["summary"]["metrics"]
+class Ours:
+    """Our compiled model, in a process that waits for its turn."""
+
+    def __init__(self, compiled: Path, dataset: Path) -> None:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            [PREDICT, compiled, dataset], stdin=pipe, stdout=pipe, text=True
+        )
+
+    def predict(self) -> tuple[list[str], float]:
+        """Labels of the test split, and the seconds."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        return answer["labels"], answer["seconds"]
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def quality(truth: list[str], given: list[str]) -> dict[str, float]:
+    """The headline metrics."""
     return {
-        "set": name,
-        "test": len(texts),
-        "accuracy": metrics["accuracy"]["value"],
-        "accuracy_interval": [metrics["accuracy"]["low"], metrics["accuracy"]["high"]],
-        "sklearn_accuracy": figures["accuracy"],
-        "macro_f1": metrics["macro_f1"]["value"],
-        "macro_f1_interval": [metrics["macro_f1"]["low"], metrics["macro_f1"]["high"]],
-        "sklearn_macro_f1": figures["macro_f1"],
-        "train_seconds": seconds,
-        "sklearn_train_seconds": their_seconds,
-        "train_ratio": their_seconds / seconds,
-        "texts_per_second": rate,
-        "sklearn_texts_per_second": their_rate,
-        "predict_ratio": rate / their_rate,
+        "accuracy": accuracy_score(truth, given),
+        "macro_f1": f1_score(truth, given, average="macro"),
     }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only")
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--json")
+def measure(benchmark: Benchmark, train_rounds: int, rounds: int) -> dict:
+    """One dataset: quality, and medians of rounds that take turns."""
+    folders = artifacts(benchmark.name)
+    card = json.loads((folders["train"] / "card.json").read_text())
+    theirs = Sklearn(folders["prepare"], card["options"])
+    ours_train, theirs_train = [], []
+    for _ in range(train_rounds):
+        _, seconds = mesh("run", f"{benchmark.name}:train", "--force", "--threads", "1")
+        ours_train.append(seconds)
+        theirs_train.append(theirs.train())
+    texts, truth = read(folders["prepare"], "test")
+    ours = Ours(folders["compile"], folders["prepare"])
+    ours_predict, theirs_predict = [], []
+    for _ in range(rounds):
+        our_labels, seconds = ours.predict()
+        ours_predict.append(len(texts) / seconds)
+        their_labels, seconds = theirs.predict(texts)
+        theirs_predict.append(len(texts) / seconds)
+    ours.close()
+    return {
+        "dataset": benchmark.name,
+        "title": benchmark.title,
+        "rows": card["data"]["rows"],
+        "ours": {
+            **quality(truth, our_labels),
+            "intervals": {name: card["metrics"][name] for name in ("accuracy", "macro_f1")},
+            "c": card["chosen_c"],
+            "train_seconds": median(ours_train),
+            "texts_per_second": median(ours_predict),
+        },
+        "scikit_learn": {
+            **quality(truth, their_labels),
+            "c": theirs.c,
+            "train_seconds": median(theirs_train),
+            "texts_per_second": median(theirs_predict),
+        },
+        "train_ratio": median(b / a for a, b in zip(ours_train, theirs_train)),
+        "predict_ratio": median(a / b for a, b in zip(ours_predict, theirs_predict)),
+    }
+
+
+HEADER = [
+    "| dataset | accuracy | scikit-learn | macro-F1 | scikit-learn | train s | scikit-learn | ratio "
+    "| texts/s | scikit-learn | ratio |",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
+]
+
+
+def row(result: dict) -> str:
+    """A line of the table."""
+    ours, theirs = result["ours"], result["scikit_learn"]
+    cells = [
+        result["title"],
+        *(f"{of[name]:.4f}" for name in ("accuracy", "macro_f1") for of in (ours, theirs)),
+        f"{ours['train_seconds']:.2f}",
+        f"{theirs['train_seconds']:.2f}",
+        f"{result['train_ratio']:.1f}",
+        f"{ours['texts_per_second']:,.0f}",
+        f"{theirs['texts_per_second']:,.0f}",
+        f"{result['predict_ratio']:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Builds, runs, prints."""
+    parser = argparse.ArgumentParser(description="Linear models beside scikit-learn")
+    parser.add_argument("--only", nargs="+", default=[b.name for b in BENCHMARKS])
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of prediction")
+    parser.add_argument("--train-rounds", type=int, default=3, help="rounds of training")
+    parser.add_argument("--output", type=Path, default=WORKSPACE / "linear.json")
     options = parser.parse_args()
-    workspace = Workspace()
-    train = f"[train.linear]\nc = {C}\n"
+    build = ["cargo", "build", "--release", "--quiet", "--package"]
+    subprocess.run([*build, "mlmesh", "--package", "mesh-bench"], cwd=ROOT, check=True)
+    WORKSPACE.mkdir(exist_ok=True)
+    (WORKSPACE / "mesh.toml").write_text('[workspace]\nname = "bench"\nprojects = "projects"\n')
+    for benchmark in BENCHMARKS:
+        benchmark.write(WORKSPACE)
+    print(*HEADER, sep="\n")
     results = []
-    print("set            test  accuracy        macro-F1        training s          texts/s")
-    print("                     ours   sklearn  ours   sklearn  ours  sklearn ratio ours  sklearn ratio")
-    for name, source in SETS.items():
-        if options.only and options.only != name:
-            continue
-        workspace.add(name, manifest(name, source, train))
-        r = measure(workspace, name, options.rounds)
-        results.append(r)
-        print(
-            f"{name:14} {r['test']:4}  {r['accuracy']:.4f} {r['sklearn_accuracy']:.4f}   "
-            f"{r['macro_f1']:.4f} {r['sklearn_macro_f1']:.4f}   "
-            f"{r['train_seconds']:5.2f} {r['sklearn_train_seconds']:6.2f} {r['train_ratio']:5.1f} "
-            f"{r['texts_per_second']:7.0f} {r['sklearn_texts_per_second']:6.0f} {r['predict_ratio']:5.1f}",
-            flush=True,
-        )
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"machine": machine(), "results": results}, file, indent=2)
+    for benchmark in BENCHMARKS:
+        if benchmark.name in options.only:
+            results.append(measure(benchmark, options.train_rounds, options.rounds))
+            print(row(results[-1]), flush=True)
+    versions = {"python": platform.python_version(), "scikit-learn": sklearn.__version__}
+    told = {"machine": platform.processor(), "versions": versions, "results": results}
+    options.output.write_text(json.dumps(told, indent=2) + "\n")
+    print(f"\nwritten to {options.output}")
 
 
-main()
+if __name__ == "__main__":
+    main()

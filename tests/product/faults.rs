@@ -146,6 +146,8 @@ fn a_registry_from_a_newer_version_is_told() {
 #[test]
 fn a_registry_that_is_none_is_told() {
     let workspace = Workspace::with_reviews(60);
+    // What SQLite keeps beside the file would restore it.
+    fs::remove_dir_all(workspace.path(".mesh")).unwrap();
     workspace.write(".mesh/registry.db", "this is no database, but long enough to be looked at".repeat(40));
     workspace.mesh(["status"]).code(1).tells(["registry", "damaged or no registry"]);
 }

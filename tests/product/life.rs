@@ -55,7 +55,7 @@ fn sentiment(serving: &crate::support::Serving) {
             "attributes": attributes, "parameters": parameters } });
         serving.post("/sentiment/v1/predict", body.to_string())
     };
-    let text = "The food was wonderful and delicious. But Mr Smith, the waiter, was a horrible, rude man.";
+    let text = "The food was wonderful and delicious. But Smith was terrible, awful and disgusting.";
     let entities = serde_json::json!([
         { "entity_text": "Smith", "entity_type": "PER" }, { "entity_text": "food" }]);
     let answer = ask(serde_json::json!({ "content": text, "entities": entities }), Value::Null);

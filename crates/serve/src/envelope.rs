@@ -35,6 +35,14 @@ pub(crate) fn parse<'a>(body: &'a [u8], project: &ProjectName) -> Result<Request
     let text = std::str::from_utf8(body).map_err(|error| {
         Problem::NotJson(format!("it is not UTF-8 from byte {} on", error.valid_up_to()))
     })?;
+    // What is no JSON is told as that, wherever it stops to be; what is JSON and no object would
+    // be taken field by field.
+    if !text.trim_start().starts_with('{') {
+        return Err(match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => Problem::Schema(vec![FieldError::new(&[], "invalid", "expected an object")]),
+            Err(error) => Problem::NotJson(error.to_string()),
+        });
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize::<_, Envelope<'_>>(&mut deserializer);
     let envelope = parsed.map_err(|error| {

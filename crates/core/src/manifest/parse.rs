@@ -149,29 +149,23 @@ fn suggest_variant(message: &str) -> Option<String> {
     (nearest.0 >= SUGGESTION_LIKENESS).then(|| format!("did you mean `{}`?", nearest.1))
 }
 
-/// The dotted key whose value covers a byte of the text.
+/// The dotted key whose value, or whose table's header, covers a byte of the text.
 fn key_at(text: &str, at: usize) -> Option<String> {
     let document = DeTable::parse(text).ok()?;
-    let mut path = String::new();
-    let mut table = document.get_ref();
-    'deeper: loop {
-        for (name, value) in table.iter() {
-            let covered = name.span().start..value.span().end.max(name.span().end);
-            let inside = covered.contains(&at) || value.span().contains(&at);
-            if !inside {
-                continue;
-            }
-            path = join(&path, name.get_ref());
-            match value.get_ref() {
-                DeValue::Table(inner) => {
-                    table = inner;
-                    continue 'deeper;
-                }
-                _ => return Some(path),
-            }
-        }
-        return Some(path);
-    }
+    deepest_key(document.get_ref(), "", at)
+}
+
+fn deepest_key(table: &DeTable<'_>, path: &str, at: usize) -> Option<String> {
+    table.iter().find_map(|(name, value)| {
+        let key = join(path, name.get_ref());
+        // The span of a table is that of its header: what is below it has to be looked through.
+        let inner = match value.get_ref() {
+            DeValue::Table(inner) => deepest_key(inner, &key, at),
+            _ => None,
+        };
+        let whole = name.span().start..value.span().end.max(name.span().end);
+        inner.or_else(|| (whole.contains(&at) || value.span().contains(&at)).then_some(key))
+    })
 }
 
 fn join(path: &str, key: &str) -> String {

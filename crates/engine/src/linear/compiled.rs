@@ -56,13 +56,12 @@ impl CompiledLinear {
     fn score(&self, text: &str, room: &mut Room) -> Vec<f32> {
         let table = self.map.get(self.table.clone()).unwrap_or_default();
         let rows = self.map.get(self.rows.clone()).unwrap_or_default();
-        let Room { scratch, found } = room;
+        let Room { scratch, hashes, found } = room;
+        hashes.clear();
+        self.featurizer.hashes(text, scratch, |hash| hashes.push(hash));
+        // One loop by itself: the processor then waits for many places of the table at once.
         found.clear();
-        self.featurizer.hashes(text, scratch, |hash| {
-            if let Some(place) = find(table, hash) {
-                found.push(place);
-            }
-        });
+        found.extend(hashes.iter().filter_map(|hash| find(table, *hash)));
         found.sort_unstable();
         let mut decision = vec![0.0f32; self.header.bias.len()];
         let mut squares = 0.0f32;
@@ -108,6 +107,7 @@ impl CompiledLinear {
 #[derive(Default)]
 struct Room {
     scratch: Scratch,
+    hashes: Vec<u64>,
     found: Vec<u32>,
 }
 
@@ -132,18 +132,16 @@ impl TextClassifier for CompiledLinear {
 #[inline]
 fn find(table: &[u8], hash: u64) -> Option<u32> {
     let (entries, _) = table.as_chunks::<ENTRY_BYTES>();
-    let first = start(hash, entries.len());
-    let (before, after) = entries.split_at_checked(first)?;
-    for (offset, entry) in after.iter().chain(before).enumerate() {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *entry;
+    let mut place = start(hash, entries.len());
+    for _ in 0..entries.len() {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *entries.get(place)?;
         if u32::from_le_bytes([i, j, k, l]) == EMPTY {
             return None;
         }
         if u64::from_le_bytes([a, b, c, d, e, f, g, h]) == hash {
-            let place = first + offset;
-            let place = if place >= entries.len() { place - entries.len() } else { place };
             return u32::try_from(place).ok();
         }
+        place = if place + 1 == entries.len() { 0 } else { place + 1 };
     }
     None
 }

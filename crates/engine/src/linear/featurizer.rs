@@ -20,7 +20,6 @@ pub struct Featurizer {
 /// Room that [`Featurizer::hashes`] uses again and again.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    lowered: String,
     words: Vec<u64>,
     chars: Vec<char>,
 }
@@ -67,19 +66,21 @@ impl Featurizer {
 
     /// Calls `each` with the hash of every occurrence of a feature, in an order of no meaning.
     pub fn hashes(&self, text: &str, scratch: &mut Scratch, mut each: impl FnMut(u64)) {
-        let Scratch { lowered, words, chars } = scratch;
-        let text = if self.lowercase { lower(text, lowered) } else { text };
+        let Scratch { words, chars } = scratch;
         let mut each = |hash: u64| each(self.place(finish(hash)));
         if self.words[1] > 0 {
             words.clear();
-            split_words(text, |word| words.push(hash_bytes(FNV_OFFSET, word.as_bytes())));
+            scan_words(text, self.lowercase, |word| words.push(word));
             word_ngrams(words, self.words, &mut each);
         }
         if self.chars[1] > 0 {
             for token in text.split_whitespace() {
                 chars.clear();
                 chars.push(' ');
-                chars.extend(token.chars());
+                match self.lowercase {
+                    true => chars.extend(token.chars().flat_map(char::to_lowercase)),
+                    false => chars.extend(token.chars()),
+                }
                 chars.push(' ');
                 char_ngrams(chars, self.chars, &mut each);
             }
@@ -89,7 +90,10 @@ impl Featurizer {
     /// Calls `each` with the hash and the text of every occurrence of a feature. The text is
     /// `w`, a tab and the words, or `c`, a tab and the characters; never a line break.
     pub fn named(&self, text: &str, each: &mut dyn FnMut(u64, &str)) {
-        let text = if self.lowercase { text.to_lowercase() } else { text.to_owned() };
+        let text = match self.lowercase {
+            true => text.chars().flat_map(char::to_lowercase).collect(),
+            false => text.to_owned(),
+        };
         let mut words = Vec::new();
         split_words(&text, |word| words.push(word.to_owned()));
         for end in 1..=words.len() {
@@ -138,16 +142,65 @@ impl Featurizer {
     }
 }
 
-fn lower<'a>(text: &str, room: &'a mut String) -> &'a str {
-    room.clear();
-    if text.is_ascii() {
-        room.push_str(text);
-        room.make_ascii_lowercase();
-    } else {
-        // As the whole: the lower case of a final sigma depends on what is before it.
-        room.push_str(&text.to_lowercase());
+/// What a byte of ASCII is in a word: itself, or in lower case; 0 if it is in none.
+const fn word_bytes(lowercase: bool) -> [u8; 128] {
+    let mut bytes = [0; 128];
+    let mut byte = 0u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() || byte == b'_' {
+            #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
+            {
+                bytes[byte as usize] = if lowercase { byte.to_ascii_lowercase() } else { byte };
+            }
+        }
+        byte += 1;
     }
-    room
+    bytes
+}
+
+const AS_IS: [u8; 128] = word_bytes(false);
+const LOWERED: [u8; 128] = word_bytes(true);
+
+/// The hashes of the words of a text: cut, lower-cased and hashed in one pass.
+fn scan_words(text: &str, lowercase: bool, mut each: impl FnMut(u64)) {
+    let table = if lowercase { &LOWERED } else { &AS_IS };
+    let (mut hash, mut length) = (FNV_OFFSET, 0u32);
+    let mut end = |hash: &mut u64, length: &mut u32| {
+        if *length >= 2 {
+            each(*hash);
+        }
+        (*hash, *length) = (FNV_OFFSET, 0);
+    };
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        if let Some(known) = table.get(usize::from(*byte)) {
+            rest = after;
+            if *known == 0 {
+                end(&mut hash, &mut length);
+            } else {
+                hash = (hash ^ u64::from(*known)).wrapping_mul(FNV_PRIME);
+                length += 1;
+            }
+            continue;
+        }
+        let at = text.len() - rest.len();
+        let Some(character) = text.get(at..).and_then(|rest| rest.chars().next()) else { break };
+        rest = rest.get(character.len_utf8()..).unwrap_or_default();
+        let mut add = |c: char| {
+            if c.is_alphanumeric() {
+                let mut bytes = [0; 4];
+                hash = hash_bytes(hash, c.encode_utf8(&mut bytes).as_bytes());
+                length += 1;
+            } else {
+                end(&mut hash, &mut length);
+            }
+        };
+        match lowercase {
+            true => character.to_lowercase().for_each(add),
+            false => add(character),
+        }
+    }
+    end(&mut hash, &mut length);
 }
 
 fn split_words(text: &str, mut each: impl FnMut(&str)) {

@@ -62,7 +62,7 @@ bench-linear: tools ## quality and speed of linear models, beside scikit-learn
 	bench/venv.sh && bench/.venv/bin/python bench/linear.py
 
 bench-serve: tools ## requests per second, beside FastAPI
-	$(CARGO) build --release --quiet -p mlmesh -p mesh-bench
+	$(CARGO) build --release --quiet -p mlmesh
 	bench/venv.sh && bench/.venv/bin/python bench/serve.py
 
 hooks: ## install the git hooks

@@ -49,11 +49,12 @@ fmt: ## format the code
 doc: ## build the documentation of the code
 	$(CARGO) doc --workspace --no-deps
 
-schemas: ## write the JSON schemas of the manifests, for editors
+schemas: ## write the JSON schemas and the reference of the manifests
 	@$(CARGO) build --quiet -p mlmesh
 	@mkdir -p docs/schema
 	@target/debug/mesh schema project > docs/schema/project.schema.json
 	@target/debug/mesh schema workspace > docs/schema/workspace.schema.json
+	@target/debug/mesh schema reference > docs/manifest.md
 
 bench: bench-linear bench-serve ## measure us beside what a user would pick instead
 

@@ -21,8 +21,13 @@ fn every_command_has_help_with_examples() {
 
 #[test]
 fn the_schemas_for_editors_are_those_of_the_program() {
-    for manifest in ["project", "workspace"] {
-        let path = repository().join(format!("docs/schema/{manifest}.schema.json"));
+    let files = [
+        ("project", "docs/schema/project.schema.json"),
+        ("workspace", "docs/schema/workspace.schema.json"),
+        ("reference", "docs/manifest.md"),
+    ];
+    for (manifest, file) in files {
+        let path = repository().join(file);
         let told = run(mesh().args(["schema", manifest])).ok().out;
         assert_eq!(fs::read_to_string(path).unwrap(), told, "run `make schemas`");
     }

@@ -121,9 +121,10 @@ output holds its number and the prediction, or the reason why there is none.")]
     /// Work with sources
     #[command(subcommand)]
     Source(Source),
-    /// Print the JSON schema of a manifest, for editors
+    /// Print the JSON schema of a manifest, for editors, or the reference of both
     #[command(after_help = "Examples:
-  mesh schema project > project.schema.json")]
+  mesh schema project > project.schema.json
+  mesh schema reference                       every key of both, as Markdown")]
     Schema {
         /// Which manifest
         manifest: Manifest,
@@ -301,4 +302,6 @@ pub(crate) enum Manifest {
     Project,
     /// mesh.toml
     Workspace,
+    /// Both, for people
+    Reference,
 }

@@ -15,6 +15,7 @@ mod live;
 mod output;
 mod progress;
 mod projects;
+mod reference;
 mod report;
 mod scaffold;
 

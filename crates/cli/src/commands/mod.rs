@@ -19,7 +19,7 @@ use mesh_core::manifest::{ProjectManifest, WorkspaceManifest};
 use crate::{
     args::{Args, Command, Manifest, New},
     context::Context,
-    output,
+    output, reference,
     report::CliError,
     scaffold,
 };
@@ -39,10 +39,11 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Doctor => doctor::doctor(context).await,
         Command::Source(command) => source::source(context, command).await,
         Command::Schema { manifest } => {
-            output::json(&match manifest {
-                Manifest::Project => ProjectManifest::json_schema(),
-                Manifest::Workspace => WorkspaceManifest::json_schema(),
-            });
+            match manifest {
+                Manifest::Project => output::json(&ProjectManifest::json_schema()),
+                Manifest::Workspace => output::json(&WorkspaceManifest::json_schema()),
+                Manifest::Reference => output::line(reference::markdown().trim_end()),
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Completions { shell } => {

@@ -29,7 +29,7 @@ fn every_bad_request_gets_a_reason_and_the_service_stays_up() {
         (loc.join("."), error["type"].as_str().unwrap().to_owned())
     };
 
-    for body in ["", "not json", "{\"data\":", "[1,2", "{\"data\": {}} trailing", "\u{0}"] {
+    for body in ["", "not json", "{\"data\":", "[1,2", &format!("{good} trailing"), "\u{0}"] {
         post(body).is_problem(400, "not-json");
     }
     serving.post(route, b"{\"data\":\"\xff\"}").is_problem(400, "not-json");

@@ -1,5 +1,13 @@
 //! The product from outside: the real binary in temporary workspaces.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    unreachable_pub,
+    reason = "helpers of tests fail like tests"
+)]
+
 mod support;
 
 mod bad_data;
@@ -9,4 +17,5 @@ mod commands;
 mod faults;
 mod life;
 mod readme;
+mod s3;
 mod sources;

@@ -62,7 +62,7 @@ impl Workspace {
     /// A workspace with a project `reviews` of three labels.
     pub fn with_reviews(rows: usize) -> Self {
         let workspace = Self::new();
-        workspace.write("reviews.csv", &reviews(rows));
+        workspace.write("reviews.csv", reviews(rows));
         workspace
             .mesh(["new", "project", "reviews", "--data", "reviews.csv", "--label", "stars"])
             .ok();
@@ -158,6 +158,7 @@ impl Ran {
 }
 
 impl Serving {
+    #[expect(clippy::zombie_processes, reason = "waited for when dropped")]
     pub fn start(mut command: Command) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();

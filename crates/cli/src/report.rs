@@ -2,7 +2,7 @@
 
 use std::{io, process::ExitCode};
 
-use mesh_core::{LoadError, manifest::ManifestError};
+use mesh_core::{ArtifactError, LoadError, manifest::ManifestError};
 use mesh_pipeline::{PipelineError, PipelineErrorKind};
 use mesh_serve::ServeError;
 use mesh_source::SourceError;
@@ -40,6 +40,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Manifest(#[from] ManifestError),
+    /// A file of an artifact cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Artifact(#[from] ArtifactError),
     /// A model cannot be loaded.
     #[error(transparent)]
     #[diagnostic(transparent)]

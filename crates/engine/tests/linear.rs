@@ -1,5 +1,7 @@
 //! A trained linear model and its compiled form, through the crate's API.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use std::fs;
 
 use mesh_core::manifest::{Features, Precision};

@@ -98,3 +98,41 @@ pub(crate) fn write(
         r#"{{"version":{version},"data":{{"identifier":{identifier},"namespace":"{project}","attributes":{attributes}}}}}"#
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GOOD: &str =
+        r#"{"data":{"identifier":"a","namespace":"p","attributes":{"content":"b"},"parameters":{}}}"#;
+
+    proptest! {
+        /// Whatever is sent is read or told: never a panic, and never a fault of ours.
+        #[test]
+        fn any_bytes_are_read_or_told(at in 0usize..90, cut in 0usize..90, with: [u8; 3]) {
+            let mut body = GOOD.as_bytes().to_vec();
+            body.truncate(cut.max(at));
+            for (place, byte) in body.iter_mut().skip(at).zip(with) {
+                *place = byte;
+            }
+            let project = "p".parse().unwrap();
+            if let Err(problem) = parse(&body, &project) {
+                prop_assert!(matches!(problem, Problem::NotJson(_) | Problem::Schema(_)));
+                prop_assert!(problem.status().is_client_error());
+            }
+        }
+
+        #[test]
+        fn identifiers_are_echoed_as_they_are(identifier in "\\PC{0,40}") {
+            let quoted = serde_json::to_string(&identifier).unwrap();
+            let body = GOOD.replace("\"a\"", &quoted);
+            let project = "p".parse().unwrap();
+            let data = parse(body.as_bytes(), &project).unwrap();
+            let answer = write(ApiVersion::FIRST, &project, data.identifier.as_deref(), "{}");
+            let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+            prop_assert_eq!(answer["data"]["identifier"].as_str(), Some(identifier.as_str()));
+        }
+    }
+}

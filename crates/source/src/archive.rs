@@ -254,7 +254,52 @@ fn safe(relative: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn zipped() -> Vec<u8> {
+        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        for name in ["a/b.csv", "a/c/d.csv", "e.txt"] {
+            writer.start_file(name, options).unwrap();
+            writer.write_all(&b"some text, and more of it\n".repeat(20)).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn tarred() -> Vec<u8> {
+        let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut builder = tar::Builder::new(encoder);
+        for name in ["a/b.csv", "a/c/d.csv", "e.txt"] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(4);
+            header.set_cksum();
+            builder.append_data(&mut header, name, &b"text"[..]).unwrap();
+        }
+        builder.into_inner().unwrap().finish().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_archives_are_unpacked_or_told(
+            zip: bool, at in 0usize..700, with: u8, cut in prop::option::of(0usize..700),
+        ) {
+            let (name, mut bytes) = if zip { ("x.zip", zipped()) } else { ("x.tar.gz", tarred()) };
+            bytes.truncate(cut.unwrap_or(usize::MAX).min(bytes.len()));
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = with;
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let (path, target) = (folder.path().join(name), folder.path().join("out"));
+            fs::write(&path, bytes).unwrap();
+            fs::create_dir(&target).unwrap();
+            let unpack = Unpack { url: "file:x", cancel: &Cancel::new() };
+            let _ = unpack.select(&path, name, "a", &target);
+            // Nothing is beside the target.
+            prop_assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        }
+    }
 
     #[test]
     fn patterns_name_files_folders_and_globs() {

@@ -125,7 +125,7 @@ impl Transfer<'_> {
             .append(start > 0)
             .open(self.partial)
             .await
-            .or_else(|error| Err(io(error)))?;
+            .map_err(io)?;
         let name = self.url.rsplit('/').next().unwrap_or(self.url);
         let task = self.progress.begin(&format!("fetch {name}"), total, Unit::Bytes);
         task.advance(start);

@@ -97,19 +97,14 @@ async fn show(
         return Err(CliError::usage(format!("find that version of {name}"), help));
     };
     let model = workspace.store().get(record.model).await?;
-    let read = |file: &str| model.read(file).map_err(mesh_pipeline_error);
     if context.global.json {
-        let card: serde_json::Value = serde_json::from_str(&read("card.json")?).unwrap_or_default();
+        let card: serde_json::Value = serde_json::from_str(&model.read("card.json")?).unwrap_or_default();
         output::json(&json!({ "version": record, "card": card }));
         return Ok(());
     }
-    output::line(read("card.md")?);
+    output::line(model.read("card.md")?);
     for compiled in &record.compiled {
         output::line(format!("compiled for {}: {}", compiled.target, compiled.digest.short()));
     }
     Ok(())
-}
-
-fn mesh_pipeline_error(error: mesh_core::ArtifactError) -> CliError {
-    CliError::usage("read the model's card", error.to_string())
 }

@@ -60,14 +60,14 @@ pub(crate) async fn run_project(
     };
     let on_event = |event: RunEvent<'_>| match event {
         RunEvent::Waiting { step } => {
-            tell(format!("{name:<20} {step:<8} another mesh runs it, waiting"))
+            tell(format!("{name:<20} {step:<8} another mesh runs it, waiting"));
         }
         RunEvent::Started { status } => {
             let why = reason(status);
             tell(format!("{name:<20} {:<8} {why}", status.step));
         }
         RunEvent::Done(outcome) => {
-            tell(format!("{name:<20} {:<8} {}", outcome.step, done(outcome)))
+            tell(format!("{name:<20} {:<8} {}", outcome.step, done(outcome)));
         }
         _ => {}
     };

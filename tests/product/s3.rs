@@ -1,0 +1,125 @@
+//! The store and sources on S3: a real server with credentials, on loopback.
+
+use std::{fs, net::TcpListener, process::Command};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+};
+use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
+use s3s_fs::FileSystem;
+
+use crate::support::{Workspace, reviews, run};
+
+const KEY: &str = "AKIATEST";
+const SECRET: &str = "a secret that is long enough";
+
+/// A server whose buckets are folders.
+struct Buckets {
+    root: tempfile::TempDir,
+    address: String,
+}
+
+impl Buckets {
+    fn serve() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("bucket")).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let mut builder = S3ServiceBuilder::new(FileSystem::new(root.path()).unwrap());
+        builder.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        let service = builder.build();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async move {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let service = service.clone();
+                    tokio::spawn(async move {
+                        let builder = Builder::new(TokioExecutor::new());
+                        let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                    });
+                }
+            });
+        });
+        Self { root, address }
+    }
+
+    /// A command with the server's address and the credentials.
+    fn with<const N: usize>(&self, workspace: &Workspace, args: [&str; N]) -> Command {
+        let mut command = workspace.command(args);
+        command
+            .env("AWS_ENDPOINT_URL", &self.address)
+            .env("AWS_ACCESS_KEY_ID", KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("AWS_REGION", "eu-west-1");
+        command
+    }
+}
+
+#[test]
+fn artifacts_live_in_a_bucket() {
+    let buckets = Buckets::serve();
+    let workspace = Workspace::with_reviews(300);
+    workspace.edit("mesh.toml", ".mesh/store", "s3://bucket/models");
+    run(&mut buckets.with(&workspace, ["run", "reviews"])).ok();
+    let stored = buckets.root.path().join("bucket/models/artifacts");
+    assert_eq!(fs::read_dir(&stored).unwrap().count(), 3);
+
+    // Another machine: nothing is here but the registry.
+    fs::remove_dir_all(workspace.path(".mesh/cache")).unwrap();
+    run(&mut buckets.with(&workspace, ["predict", "reviews", "--text", "lovely"])).ok();
+    let again = run(&mut buckets.with(&workspace, ["run", "reviews"])).ok();
+    assert_eq!(again.out.matches("fresh").count(), 3, "{}", again.out);
+
+    // Damage in the bucket is found when it is read.
+    fs::remove_dir_all(workspace.path(".mesh/cache")).unwrap();
+    let compiled = fs::read_dir(&stored).unwrap().map(|entry| entry.unwrap().path());
+    let compiled = compiled.map(|folder| folder.join("linear.mesh")).find(|path| path.exists()).unwrap();
+    let mut bytes = fs::read(&compiled).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&compiled, bytes).unwrap();
+    run(&mut buckets.with(&workspace, ["predict", "reviews", "--text", "lovely"]))
+        .code(1)
+        .tells(["`linear.mesh` is damaged"]);
+
+    run(&mut buckets.with(&workspace, ["gc", "--yes"])).ok();
+    let mut wrong = buckets.with(&workspace, ["run", "reviews", "--force"]);
+    run(wrong.env("AWS_SECRET_ACCESS_KEY", "another")).code(1).tells(["failed to"]);
+}
+
+#[test]
+fn a_source_is_an_object_and_credentials_come_from_a_profile() {
+    let buckets = Buckets::serve();
+    let workspace = Workspace::new();
+    workspace.write("data.csv", reviews(150));
+    fs::copy(workspace.path("data.csv"), buckets.root.path().join("bucket/data.csv")).unwrap();
+    let pinned = workspace.mesh(["source", "pin", "data.csv"]).ok().out;
+    workspace.write(
+        "projects/p/project.toml",
+        format!(
+            "[project]\nname = \"p\"\ntask = \"text-classification\"\ndescription = \"d\"\n\n\
+             [source]\nurl = \"s3://bucket/data.csv\"\n{pinned}format = \"csv\"\n\
+             columns = {{ label = \"stars\" }}\n\n[prepare]\n"
+        ),
+    );
+    workspace.write(
+        "home/.aws/credentials",
+        format!("[work]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"),
+    );
+    let mut command = workspace.command(["run", "p"]);
+    command
+        .env("AWS_ENDPOINT_URL", &buckets.address)
+        .env("HOME", workspace.path("home"))
+        .env("AWS_PROFILE", "work")
+        .env_remove("AWS_ACCESS_KEY_ID");
+    run(&mut command).ok();
+    workspace.edit("projects/p/project.toml", "bucket/data.csv", "bucket/other.csv");
+    // Pinned by the same digest it is here already; with another it has to be fetched.
+    let digest = pinned.split('"').nth(1).unwrap().to_owned();
+    workspace.edit("projects/p/project.toml", &digest, &digest.replace(&digest[..8], "00000000"));
+    run(&mut command).code(1).tells(["it is not there"]);
+}

@@ -49,8 +49,10 @@ pub struct LeakageStatistics {
     pub documents: u64,
     /// Documents in the largest.
     pub largest: u64,
-    /// Groups that a split without regard to them would have cut apart.
+    /// Groups that a split without regard to them would have cut apart: the leakage before.
     pub across_splits: u64,
+    /// Groups that are in several splits nevertheless: the leakage after.
+    pub remaining: u64,
     /// Documents that went to another split, to be with their group.
     pub moved: u64,
     /// Documents that were dropped, as their group is in a split nearer to the test.

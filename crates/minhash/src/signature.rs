@@ -41,7 +41,6 @@ impl MinHasher {
             });
             let hash = hash ^ (hash >> 31);
             for (least, (factor, offset)) in signature.iter_mut().zip(&self.permutations) {
-                #[expect(clippy::cast_possible_truncation, reason = "32 bits are what is left")]
                 let value = (factor.wrapping_mul(hash).wrapping_add(*offset) >> 32) as u32;
                 *least = (*least).min(value);
             }

@@ -1,18 +1,19 @@
 //! Exact duplicates, and near-duplicates, found by sorting records outside of memory.
 
-use std::{collections::HashMap, fs::File, os::unix::fs::FileExt};
+use std::collections::HashMap;
 
-use mesh_core::StepContext;
-use mesh_dataset::DuplicateStatistics;
-use mesh_minhash::similarity;
+use mesh_core::{StepContext, Unit, manifest::Deduplicate};
+use mesh_dataset::{DuplicateStatistics, SplitName};
+use mesh_minhash::{Signature, similarity};
 
 use crate::{
     PrepareError,
+    signatures::Signatures,
     sort::{Sorted, number},
-    stage::{BandRecord, CopyRecord, Staged},
+    stage::{Candidates, CopyRecord},
 };
 
-/// What becomes of each staged row: a byte.
+/// What becomes of each staged row: a byte. The splits come first, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Verdict {
@@ -26,8 +27,8 @@ pub(crate) enum Verdict {
     Undecided,
 }
 
-/// Rows that belong together: each with the first row of its group. Rows by themselves are not
-/// listed.
+/// Rows that belong together: a forest, in which the first row of a group is its root. Rows by
+/// themselves are not listed.
 #[derive(Debug, Default)]
 pub(crate) struct Clusters {
     parents: HashMap<u64, u64>,
@@ -35,96 +36,141 @@ pub(crate) struct Clusters {
     pub(crate) examples: Vec<(u64, u64, f64)>,
 }
 
+/// Looks for rows of the same text, and for rows that are alike.
+pub(crate) struct Search<'a> {
+    pub(crate) options: &'a Deduplicate,
+    pub(crate) context: &'a StepContext,
+}
+
+/// Rows of one band that are compared with those that come after them.
+struct Bucket {
+    band: [u8; 8],
+    leaders: Vec<(u64, Option<Signature>)>,
+}
+
 const EXAMPLES: usize = 5;
+/// Leaders of a bucket. More would find more in theory, and make a boilerplate text in millions
+/// of rows expensive.
+const LEADERS: usize = 16;
 /// Records between two looks at whether to stop.
-const CHECK: usize = 4096;
+const CHECK: usize = 1024;
 
-/// Marks copies of texts that are there already.
-pub(crate) fn mark_copies(
-    copies: Sorted<29>,
-    verdicts: &mut [Verdict],
-    context: &StepContext,
-) -> Result<DuplicateStatistics, PrepareError> {
-    let mut found = DuplicateStatistics::default();
-    let mut kept: Option<(CopyRecord, bool)> = None;
-    for (index, copy) in copies.enumerate() {
-        let copy = copy?;
-        if index.is_multiple_of(CHECK) {
-            context.cancel.check()?;
+impl Search<'_> {
+    /// Marks copies, and groups near-duplicates.
+    pub(crate) fn run(
+        &self,
+        candidates: Candidates,
+        verdicts: &mut [Verdict],
+    ) -> Result<(DuplicateStatistics, Clusters), PrepareError> {
+        let mut clusters = Clusters::default();
+        let found = self.copies(candidates.copies, verdicts, &mut clusters)?;
+        if let Some((signatures, bands)) = candidates.near {
+            self.near(&signatures, bands, verdicts, &mut clusters)?;
         }
-        match &mut kept {
-            Some((first, several)) if first.get(..16) == copy.get(..16) => {
-                if let Some(verdict) = verdicts.get_mut(number(&copy, 17) as usize) {
-                    *verdict = Verdict::Copy;
-                }
-                found.dropped += 1;
-                found.conflicting_labels += u64::from(first.get(25..) != copy.get(25..));
-                if !std::mem::replace(several, true) {
-                    found.texts += 1;
-                }
-            }
-            _ => kept = Some((copy, false)),
-        }
+        Ok((found, clusters))
     }
-    Ok(found)
-}
 
-/// Groups near-duplicates: rows that share a band, and whose signatures are alike.
-pub(crate) fn cluster(
-    staged: &Staged,
-    bands: Sorted<16>,
-    threshold: f64,
-    (verdicts, context): (&[Verdict], &StepContext),
-) -> Result<Clusters, PrepareError> {
-    let signatures = Signatures { staged, file: staged.signatures()? };
-    let mut clusters = Clusters::default();
-    let mut first: Option<(BandRecord, u64, Vec<u32>)> = None;
-    for (index, record) in bands.enumerate() {
-        let record = record?;
-        if index.is_multiple_of(CHECK) {
-            context.cancel.check()?;
-        }
-        let row = number(&record, 8);
-        if verdicts.get(row as usize) == Some(&Verdict::Copy) {
-            continue;
-        }
-        match &mut first {
-            Some((band, leader, signature)) if band.get(..8) == record.get(..8) => {
-                if clusters.root(*leader) == clusters.root(row) {
-                    continue;
+    /// Marks copies of texts that are there already. Where copies are to be kept, they are
+    /// grouped instead, so that they stay on one side.
+    fn copies(
+        &self,
+        copies: Sorted<29>,
+        verdicts: &mut [Verdict],
+        clusters: &mut Clusters,
+    ) -> Result<DuplicateStatistics, PrepareError> {
+        let mut found = DuplicateStatistics::default();
+        let mut kept: Option<(CopyRecord, bool)> = None;
+        for (index, copy) in copies.enumerate() {
+            let copy = copy?;
+            if index.is_multiple_of(CHECK) {
+                self.context.cancel.check()?;
+            }
+            let row = number(&copy, 17);
+            match &mut kept {
+                Some((first, _)) if first.get(..16) == copy.get(..16) && !self.options.exact => {
+                    clusters.join(number(first, 17), row);
                 }
-                if signature.is_empty() {
-                    *signature = signatures.of(*leader)?;
-                }
-                let alike = similarity(signature, &signatures.of(row)?);
-                if alike >= threshold {
-                    let leader = *leader;
-                    clusters.join(leader, row);
-                    if clusters.examples.len() < EXAMPLES {
-                        clusters.examples.push((leader, row, alike));
+                Some((first, several)) if first.get(..16) == copy.get(..16) => {
+                    if let Some(verdict) = verdicts.get_mut(row as usize) {
+                        *verdict = Verdict::Copy;
                     }
+                    found.dropped += 1;
+                    found.conflicting_labels += u64::from(first.get(25..) != copy.get(25..));
+                    found.texts += u64::from(!std::mem::replace(several, true));
+                }
+                _ => kept = Some((copy, false)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Groups rows that share a band, and whose signatures are alike.
+    fn near(
+        &self,
+        signatures: &Signatures,
+        bands: Sorted<16>,
+        verdicts: &[Verdict],
+        clusters: &mut Clusters,
+    ) -> Result<(), PrepareError> {
+        let task = self.context.progress.begin("find near-duplicates", None, Unit::Items);
+        let mut bucket = Bucket { band: [0; 8], leaders: Vec::new() };
+        for (index, record) in bands.enumerate() {
+            let record = record?;
+            if index.is_multiple_of(CHECK) {
+                self.context.cancel.check()?;
+                task.advance(CHECK as u64);
+            }
+            let row = number(&record, 8);
+            if verdicts.get(row as usize) == Some(&Verdict::Copy) {
+                continue;
+            }
+            let band = record.first_chunk::<8>().copied().unwrap_or_default();
+            if bucket.band != band {
+                bucket = Bucket { band, leaders: Vec::new() };
+            }
+            bucket.take(row, self.options.near.threshold, signatures, clusters)?;
+        }
+        Ok(())
+    }
+}
+
+impl Bucket {
+    /// Compares a row with those before it; one that is like none of them becomes a leader.
+    fn take(
+        &mut self,
+        row: u64,
+        threshold: f64,
+        signatures: &Signatures,
+        clusters: &mut Clusters,
+    ) -> Result<(), PrepareError> {
+        let mut own: Option<Signature> = None;
+        let mut known = false;
+        for (leader, signature) in &mut self.leaders {
+            if clusters.root(*leader) == clusters.root(row) {
+                known = true;
+                continue;
+            }
+            let own = match &mut own {
+                Some(own) => own,
+                None => own.insert(signatures.of(row)?),
+            };
+            let other = match signature {
+                Some(signature) => signature,
+                None => signature.insert(signatures.of(*leader)?),
+            };
+            let alike = similarity(other, own);
+            if alike >= threshold {
+                known = true;
+                clusters.join(*leader, row);
+                if clusters.examples.len() < EXAMPLES {
+                    clusters.examples.push((*leader, row, alike));
                 }
             }
-            _ => first = Some((record, row, Vec::new())),
         }
-    }
-    Ok(clusters)
-}
-
-struct Signatures<'a> {
-    staged: &'a Staged,
-    file: File,
-}
-
-impl Signatures<'_> {
-    fn of(&self, row: u64) -> Result<Vec<u32>, PrepareError> {
-        let mut bytes = vec![0; self.staged.permutations * 4];
-        let at = row * bytes.len() as u64;
-        self.file
-            .read_exact_at(&mut bytes, at)
-            .map_err(|error| self.staged.signatures_error(error))?;
-        let (values, _) = bytes.as_chunks::<4>();
-        Ok(values.iter().map(|value| u32::from_le_bytes(*value)).collect())
+        if !known && self.leaders.len() < LEADERS {
+            self.leaders.push((row, own));
+        }
+        Ok(())
     }
 }
 
@@ -140,10 +186,16 @@ impl Clusters {
 
     /// Puts two groups together; the earlier root stays the root.
     pub(crate) fn join(&mut self, one: u64, two: u64) {
-        let (one, two) = (self.root(one), self.root(two));
-        let (first, second) = (one.min(two), one.max(two));
-        self.parents.insert(first, first);
-        self.parents.insert(second, first);
+        let (first, second) = (self.root(one), self.root(two));
+        let root = first.min(second);
+        // What is above the two rows points to the root from now on, so that no path grows long.
+        for start in [one, two] {
+            let mut next = Some(start);
+            while let Some(at) = next {
+                next = self.parents.insert(at, root).filter(|parent| *parent != at);
+            }
+        }
+        self.parents.insert(root, root);
     }
 
     /// The groups of two or more rows, in the order of their first rows.
@@ -157,5 +209,61 @@ impl Clusters {
         groups.retain(|group| group.len() > 1);
         groups.sort_unstable();
         groups
+    }
+}
+
+impl Verdict {
+    pub(crate) const fn of(split: SplitName) -> Self {
+        match split {
+            SplitName::Train => Self::Train,
+            SplitName::Validation => Self::Validation,
+            SplitName::Test => Self::Test,
+        }
+    }
+
+    pub(crate) const fn split(self) -> Option<SplitName> {
+        match self {
+            Self::Train => Some(SplitName::Train),
+            Self::Validation => Some(SplitName::Validation),
+            Self::Test => Some(SplitName::Test),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn groups_are_what_pairs_connect(pairs in prop::collection::vec((0u64..30, 0u64..30), 0..40)) {
+            let mut clusters = Clusters::default();
+            // The plain way: sets that are merged while any two have a row in common.
+            let mut sets: Vec<BTreeSet<u64>> = Vec::new();
+            for (one, two) in pairs.into_iter().filter(|(one, two)| one != two) {
+                clusters.join(one, two);
+                let mut merged = BTreeSet::from([one, two]);
+                sets.retain(|set| {
+                    let apart = set.is_disjoint(&merged);
+                    if !apart {
+                        merged.extend(set);
+                    }
+                    apart
+                });
+                sets.push(merged);
+            }
+            let mut expected: Vec<Vec<u64>> =
+                sets.into_iter().map(|set| set.into_iter().collect()).collect();
+            expected.sort();
+            for group in &expected {
+                prop_assert!(group.iter().all(|row| clusters.root(*row) == group[0]));
+            }
+            prop_assert_eq!(clusters.groups(), expected);
+        }
     }
 }

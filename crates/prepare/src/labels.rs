@@ -2,7 +2,7 @@
 
 use mesh_core::manifest::Labels;
 
-use crate::read::Reject;
+use crate::{read::Reject, stage::brief};
 
 /// What a label becomes.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,10 +39,6 @@ pub(crate) fn map_label(given: &str, options: &Labels) -> Result<Mapped, Reject>
         }
         _ => Ok(Mapped::Label(label.to_owned())),
     }
-}
-
-fn brief(text: &str) -> String {
-    text.chars().take(60).collect()
 }
 
 #[cfg(test)]

@@ -19,19 +19,25 @@
 //!     format = "csv"
 //!     [prepare]
 //! "#)?;
-//! assert_eq!(Prepare::new(&manifest).map(|step| step.version()), Some(1));
+//! assert_eq!(Prepare::new(&manifest).map(|step| step.version()), Some(2));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod deal;
 mod duplicates;
 mod error;
+mod facts;
 mod labels;
+mod rank;
 mod read;
+mod rejects;
+mod signatures;
 mod sort;
 mod stage;
 mod statistics;
 mod step;
+mod time;
+mod units;
 mod write;
 
 pub use error::{PrepareError, PrepareErrorKind};

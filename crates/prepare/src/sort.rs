@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
@@ -20,6 +20,7 @@ pub(crate) struct Sorter<const N: usize> {
     held: Vec<[u8; N]>,
     limit: usize,
     runs: Vec<PathBuf>,
+    written: usize,
 }
 
 /// Records in order.
@@ -35,6 +36,8 @@ enum Run<const N: usize> {
 
 /// Memory that a sorter may hold.
 const MEMORY: usize = 32 << 20;
+/// Runs that are merged at once.
+const FAN_IN: usize = 64;
 
 impl<const N: usize> Sorter<N> {
     pub(crate) fn new(folder: &Path, name: &'static str) -> Self {
@@ -43,7 +46,14 @@ impl<const N: usize> Sorter<N> {
 
     fn with_memory(folder: &Path, name: &'static str, bytes: usize) -> Self {
         let limit = (bytes / N).max(1);
-        Self { folder: folder.to_owned(), name, held: Vec::new(), limit, runs: Vec::new() }
+        Self {
+            folder: folder.to_owned(),
+            name,
+            held: Vec::new(),
+            limit,
+            runs: Vec::new(),
+            written: 0,
+        }
     }
 
     pub(crate) fn push(&mut self, record: [u8; N]) -> Result<(), PrepareError> {
@@ -56,7 +66,7 @@ impl<const N: usize> Sorter<N> {
 
     fn spill(&mut self) -> Result<(), PrepareError> {
         self.held.sort_unstable();
-        let path = self.folder.join(format!("{}-{}.run", self.name, self.runs.len()));
+        let path = self.next_path();
         let io = |error| PrepareError::io(&path, error);
         let mut out = BufWriter::new(File::create(&path).map_err(io)?);
         for record in self.held.drain(..) {
@@ -67,22 +77,51 @@ impl<const N: usize> Sorter<N> {
         Ok(())
     }
 
-    pub(crate) fn finish(mut self) -> Result<Sorted<N>, PrepareError> {
-        self.held.sort_unstable();
-        let mut runs = vec![Run::Memory(self.held.into_iter())];
-        for path in self.runs {
-            let file = File::open(&path).map_err(|error| PrepareError::io(&path, error))?;
-            runs.push(Run::File(path, BufReader::with_capacity(1 << 16, file)));
+    /// Merges the first runs to one, so that no more files are open at once than may be.
+    fn merge(&mut self) -> Result<(), PrepareError> {
+        let path = self.next_path();
+        let io = |error| PrepareError::io(&path, error);
+        let some: Vec<PathBuf> = self.runs.drain(..FAN_IN.min(self.runs.len())).collect();
+        let mut out = BufWriter::new(File::create(&path).map_err(io)?);
+        for record in Sorted::<N>::open(&some, Vec::new())? {
+            out.write_all(&record?).map_err(io)?;
         }
-        let mut sorted = Sorted { heads: BinaryHeap::new(), runs };
+        out.flush().map_err(io)?;
+        for merged in some {
+            fs::remove_file(&merged).map_err(|error| PrepareError::io(&merged, error))?;
+        }
+        self.runs.push(path);
+        Ok(())
+    }
+
+    fn next_path(&mut self) -> PathBuf {
+        self.written += 1;
+        self.folder.join(format!("{}-{}.run", self.name, self.written))
+    }
+
+    pub(crate) fn finish(mut self) -> Result<Sorted<N>, PrepareError> {
+        while self.runs.len() > FAN_IN {
+            self.merge()?;
+        }
+        self.held.sort_unstable();
+        Sorted::open(&self.runs, self.held)
+    }
+}
+
+impl<const N: usize> Sorted<N> {
+    fn open(runs: &[PathBuf], held: Vec<[u8; N]>) -> Result<Self, PrepareError> {
+        let mut sorted =
+            Self { heads: BinaryHeap::new(), runs: vec![Run::Memory(held.into_iter())] };
+        for path in runs {
+            let file = File::open(path).map_err(|error| PrepareError::io(path, error))?;
+            sorted.runs.push(Run::File(path.clone(), BufReader::with_capacity(1 << 16, file)));
+        }
         for run in 0..sorted.runs.len() {
             sorted.advance(run)?;
         }
         Ok(sorted)
     }
-}
 
-impl<const N: usize> Sorted<N> {
     fn advance(&mut self, index: usize) -> Result<(), PrepareError> {
         let next = match self.runs.get_mut(index) {
             Some(Run::Memory(records)) => records.next(),
@@ -140,11 +179,11 @@ mod tests {
         #[test]
         fn what_goes_in_comes_out_in_order(mut values in prop::collection::vec(any::<u64>(), 0..3000)) {
             let folder = tempfile::tempdir().unwrap();
-            // Room for 100 records: up to 30 runs on disk.
-            let mut sorter = Sorter::<8>::with_memory(folder.path(), "test", 800);
+            // Room for 10 records: up to 300 runs on disk, which are merged in several passes.
+            let mut sorter = Sorter::<8>::with_memory(folder.path(), "test", 80);
             for value in &values {
                 sorter.push(value.to_be_bytes()).unwrap();
-                prop_assert!(sorter.held.len() <= 100 && sorter.held.capacity() <= 256);
+                prop_assert!(sorter.held.len() <= 10 && sorter.held.capacity() <= 16);
             }
             let sorted: Vec<u64> =
                 sorter.finish().unwrap().map(|record| number(&record.unwrap(), 0)).collect();

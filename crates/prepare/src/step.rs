@@ -4,14 +4,14 @@ use mesh_core::{
     StepOutput,
     manifest::{PrepareTable, ProjectManifest, SourceTable},
 };
-use mesh_dataset::{DuplicateStatistics, SplitName, Statistics};
+use mesh_dataset::{SplitName, Statistics};
 use serde_json::{Value, json};
 
 use crate::{
     PrepareError, PrepareErrorKind,
     deal::Dealer,
-    duplicates::{Clusters, Verdict, cluster, mark_copies},
-    stage::{Staged, Stager},
+    duplicates::{Search, Verdict},
+    stage::Stager,
     write::write_splits,
 };
 
@@ -23,7 +23,7 @@ pub struct Prepare {
 }
 
 /// Raised whenever the same source and options would give another dataset.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl Prepare {
     /// The prepare step of a manifest, if it has one.
@@ -47,13 +47,13 @@ impl Prepare {
             .collect();
         let places = (output.scratch.as_path(), output.dir.as_path());
         let stager = Stager::new(&self.source, &self.table, places, context)?;
-        let mut staged = stager.run(&files, &|name| split_of(&patterns, name))?;
+        let (staged, candidates) = stager.run(&files, &|name| split_of(&patterns, name))?;
         let mut verdicts = vec![Verdict::Undecided; usize::try_from(staged.rows).unwrap_or(0)];
-        let (duplicates, mut clusters) =
-            self.duplicates(&mut staged, output, &mut verdicts, context)?;
+        let search = Search { options: &self.table.deduplicate, context };
+        let (duplicates, clusters) = search.run(candidates, &mut verdicts)?;
         let dealer =
             Dealer { staged: &staged, prepare: &self.table, scratch: &output.scratch, context };
-        let leakage = dealer.deal(&mut verdicts, &mut clusters)?;
+        let leakage = dealer.deal(&mut verdicts, &clusters)?;
         let statistics = Statistics {
             read: staged.read,
             rejected: staged.rejected.clone(),
@@ -64,36 +64,8 @@ impl Prepare {
         };
         let place = (output.dir.as_path(), context);
         let statistics = write_splits(&staged, &verdicts, &clusters, place, statistics)?;
-        self.check(&staged, &statistics)?;
+        self.check(&statistics)?;
         Ok(statistics)
-    }
-
-    fn duplicates(
-        &self,
-        staged: &mut Staged,
-        output: &StepOutput,
-        verdicts: &mut [Verdict],
-        context: &StepContext,
-    ) -> Result<(DuplicateStatistics, Clusters), PrepareError> {
-        let options = &self.table.deduplicate;
-        let spent = |name| crate::sort::Sorter::new(&output.scratch, name);
-        let copies = std::mem::replace(&mut staged.copies, spent("spent-copies"));
-        let duplicates = match options.exact {
-            true => mark_copies(copies.finish()?, verdicts, context)?,
-            false => DuplicateStatistics::default(),
-        };
-        let bands = std::mem::replace(
-            &mut staged.bands,
-            crate::sort::Sorter::new(&output.scratch, "spent-bands"),
-        );
-        let clusters = match options.near.enabled {
-            true => {
-                let threshold = options.near.threshold;
-                cluster(staged, bands.finish()?, threshold, (verdicts, context))?
-            }
-            false => Clusters::default(),
-        };
-        Ok((duplicates, clusters))
     }
 
     /// The patterns of files that the source gives to splits.
@@ -122,8 +94,8 @@ impl Prepare {
     }
 
     /// Whether what was asked for is there: a split with a share has documents, and if there
-    /// are labels there are two.
-    fn check(&self, staged: &Staged, statistics: &Statistics) -> Result<(), PrepareError> {
+    /// are labels there are two to learn.
+    fn check(&self, statistics: &Statistics) -> Result<(), PrepareError> {
         let rows = |split: SplitName| statistics.splits.get(split.as_str()).map_or(0, |s| s.rows);
         let split = &self.table.split;
         let shares = [
@@ -136,7 +108,9 @@ impl Prepare {
                 return Err(PrepareError::new(PrepareErrorKind::EmptySplit(name.to_string())));
             }
         }
-        if let [only] = staged.labels.as_slice() {
+        let train = statistics.splits.get(SplitName::Train.as_str());
+        let mut labels = train.iter().flat_map(|train| train.labels.keys());
+        if let (Some(only), None) = (labels.next(), labels.next()) {
             return Err(PrepareError::new(PrepareErrorKind::SingleLabel(only.clone())));
         }
         Ok(())
@@ -189,11 +163,14 @@ impl Step for Prepare {
             .iter()
             .map(|(split, found)| (split.clone(), found.rows.into()))
             .collect();
+        let labels: std::collections::BTreeSet<&String> =
+            statistics.splits.values().flat_map(|split| split.labels.keys()).collect();
         let summary = json!({
             "rows": rows,
             "read": statistics.read,
             "rejected": statistics.rejected,
             "left_out": statistics.left_out,
+            "labels": labels,
             "duplicates": statistics.duplicates.dropped,
             "near_duplicates": { "clusters": statistics.leakage.clusters,
                 "moved": statistics.leakage.moved, "dropped": statistics.leakage.dropped },

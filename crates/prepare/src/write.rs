@@ -18,6 +18,8 @@ use crate::{
 
 /// Documents whose language is guessed.
 const LANGUAGE_SAMPLE: u64 = 2000;
+/// Characters of a document by which its language is guessed.
+const LANGUAGE_CHARACTERS: usize = 1000;
 
 /// Writes the splits, and completes the statistics.
 pub(crate) fn write_splits(
@@ -61,7 +63,9 @@ pub(crate) fn write_splits(
             continue;
         };
         if row.is_multiple_of(every) {
-            let code = language(&document.text).unwrap_or("und");
+            let head = document.text.char_indices().nth(LANGUAGE_CHARACTERS);
+            let head = head.and_then(|(end, _)| document.text.get(..end));
+            let code = language(head.unwrap_or(&document.text)).unwrap_or("und");
             *statistics.languages.entry(code.to_owned()).or_default() += 1;
         }
         counter.add(&document);

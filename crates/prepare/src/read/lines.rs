@@ -1,49 +1,56 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader},
-    path::Path,
 };
 
-use mesh_core::manifest::SourceTable;
 use serde_json::Value;
 
-use super::{MAX_BYTES, Reject, Row, Sink, decode, mapped};
+use super::{MAX_BYTES, Opened, Reject, Row, Sink, decode, mapped};
 use crate::PrepareError;
 
 /// The lines of a file, without their ends, counted from 1. A line that is too long to be held
 /// is passed over and told.
-pub(crate) struct Lines {
+pub(super) struct Lines<'a> {
+    file: &'a Opened<'a>,
     reader: BufReader<File>,
-    name: String,
     number: u64,
+    /// Bytes that are read and not yet told.
+    untold: u64,
 }
 
 /// One line.
-pub(crate) struct Line {
-    pub(crate) number: u64,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) too_long: bool,
+pub(super) struct Line {
+    pub(super) number: u64,
+    pub(super) bytes: Vec<u8>,
+    pub(super) too_long: bool,
 }
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-impl Lines {
+/// Bytes after which progress is told.
+const TELL: u64 = 1 << 18;
+
+impl<'a> Lines<'a> {
     /// Opens a file, and passes over its first lines.
-    pub(crate) fn open(name: &str, path: &Path, skip: u32) -> Result<Self, PrepareError> {
-        let file = File::open(path).map_err(|error| PrepareError::file(name, error))?;
-        let reader = BufReader::with_capacity(1 << 18, file);
-        let mut lines = Self { reader, name: name.to_owned(), number: 0 };
-        for _ in 0..skip {
+    pub(super) fn open(file: &'a Opened<'a>) -> Result<Self, PrepareError> {
+        let opened = File::open(file.path).map_err(|error| PrepareError::file(file.name, error))?;
+        let reader = BufReader::with_capacity(1 << 18, opened);
+        let mut lines = Self { file, reader, number: 0, untold: 0 };
+        for _ in 0..file.source.skip_lines {
             lines.next_line()?;
         }
         Ok(lines)
     }
 
-    pub(crate) fn next_line(&mut self) -> Result<Option<Line>, PrepareError> {
+    pub(super) fn next_line(&mut self) -> Result<Option<Line>, PrepareError> {
         let mut line = Line { number: self.number + 1, bytes: Vec::new(), too_long: false };
-        let ended = read_line(&mut self.reader, &mut line)
-            .map_err(|error| PrepareError::file(&self.name, error))?;
-        if ended {
+        let length = read_line(&mut self.reader, &mut line)
+            .map_err(|error| PrepareError::file(self.file.name, error))?;
+        self.untold += length;
+        if self.untold >= TELL || length == 0 {
+            self.file.progress.advance(std::mem::take(&mut self.untold));
+        }
+        if length == 0 {
             return Ok(None);
         }
         self.number += 1;
@@ -57,56 +64,54 @@ impl Lines {
     }
 }
 
-/// Reads to the end of the line; true at the end of the file.
-fn read_line(reader: &mut impl BufRead, line: &mut Line) -> io::Result<bool> {
-    let mut any = false;
+/// Reads to the end of the line; gives how many bytes that were, 0 at the end of the file.
+fn read_line(reader: &mut impl BufRead, line: &mut Line) -> io::Result<u64> {
+    let mut length = 0;
     loop {
         let available = match reader.fill_buf() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             available => available?,
         };
-        if available.is_empty() {
-            return Ok(!any);
-        }
-        any = true;
-        let end = available.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+        let end = memchr::memchr(b'\n', available).map(|at| at + 1);
         let part = available.get(..end.unwrap_or(available.len())).unwrap_or_default();
         if line.bytes.len() + part.len() <= MAX_BYTES {
             line.bytes.extend(part);
         } else {
             line.too_long = true;
         }
-        let length = part.len();
-        reader.consume(length);
-        if end.is_some() {
-            return Ok(false);
+        let (read, last) = (part.len(), part.is_empty());
+        length += read as u64;
+        reader.consume(read);
+        if end.is_some() || last {
+            return Ok(length);
         }
     }
 }
 
 impl Line {
     /// The line, or why it cannot be one.
-    pub(crate) fn checked(&self, origin: &str) -> Result<&[u8], Reject> {
-        if self.too_long {
-            let reject = Reject::new("too-long", format!("the line has over {MAX_BYTES} bytes"));
-            return Err(reject.at(origin.to_owned(), &self.bytes));
+    pub(super) fn checked(&self) -> Result<&[u8], Reject> {
+        match self.too_long {
+            true => Err(Reject::new("too-long", format!("the line has over {MAX_BYTES} bytes"))),
+            false => Ok(&self.bytes),
         }
-        Ok(&self.bytes)
+    }
+
+    fn is_blank(&self) -> bool {
+        self.bytes.iter().all(u8::is_ascii_whitespace)
     }
 }
 
 /// One document per line.
-pub(super) fn read_text(
-    name: &str,
-    path: &Path,
-    source: &SourceTable,
-    sink: Sink<'_>,
-) -> Result<(), PrepareError> {
-    let mut lines = Lines::open(name, path, source.skip_lines)?;
+pub(super) fn read_text(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), PrepareError> {
+    let mut lines = Lines::open(file)?;
     while let Some(line) = lines.next_line()? {
-        let origin = format!("{name}:{}", line.number);
-        let row = line.checked(&origin).and_then(|bytes| {
-            let text = decode(bytes, source.encoding)?;
+        if line.is_blank() {
+            continue;
+        }
+        let origin = file.origin(line.number);
+        let row = line.checked().and_then(|bytes| {
+            let text = decode(bytes, file.source.encoding)?;
             Ok(Row { text, origin: origin.clone(), ..Row::default() })
         });
         sink(row.map_err(|reject| reject.at(origin, &line.bytes)))?;
@@ -115,78 +120,91 @@ pub(super) fn read_text(
 }
 
 /// One JSON object per line.
-pub(super) fn read_jsonl(
-    name: &str,
-    path: &Path,
-    source: &SourceTable,
-    sink: Sink<'_>,
-) -> Result<(), PrepareError> {
-    let mut lines = Lines::open(name, path, source.skip_lines)?;
+pub(super) fn read_jsonl(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), PrepareError> {
+    let mut lines = Lines::open(file)?;
     while let Some(line) = lines.next_line()? {
-        if line.bytes.iter().all(u8::is_ascii_whitespace) {
+        if line.is_blank() {
             continue;
         }
-        let origin = format!("{name}:{}", line.number);
-        let row = line.checked(&origin).and_then(|bytes| {
-            let text = decode(bytes, source.encoding)?;
-            let value: Value = serde_json::from_str(&text)
-                .map_err(|error| Reject::new("not-json", error.to_string()))?;
-            let Value::Object(object) = value else {
-                return Err(Reject::new("not-json", "the line is no object"));
-            };
-            mapped(source, origin.clone(), |column| match object.get(column)? {
-                Value::String(text) => Some(text.clone()),
-                Value::Null | Value::Array(_) | Value::Object(_) => None,
-                other => Some(other.to_string()),
-            })
-        });
+        let origin = file.origin(line.number);
+        let row = line.checked().and_then(|bytes| json_row(file, bytes, &origin));
         sink(row.map_err(|reject| reject.at(origin, &line.bytes)))?;
     }
     Ok(())
 }
 
+fn json_row(file: &Opened<'_>, bytes: &[u8], origin: &str) -> Result<Row, Reject> {
+    let text = decode(bytes, file.source.encoding)?;
+    let value: Value =
+        serde_json::from_str(&text).map_err(|error| Reject::new("not-json", error.to_string()))?;
+    let Value::Object(object) = value else {
+        return Err(Reject::new("not-json", "the line is no object"));
+    };
+    let row = mapped(file.source, origin.to_owned(), |column| match object.get(column)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        other => Some(other.to_string()),
+    });
+    row.map_err(|mut reject| {
+        let keys: Vec<&str> = object.keys().map(String::as_str).take(20).collect();
+        reject.detail = format!("{}; the row has: {}", reject.detail, keys.join(", "));
+        reject
+    })
+}
+
 /// One token per line, the token in the first column, sentences parted by an empty line.
-pub(super) fn read_conll(
-    name: &str,
-    path: &Path,
-    source: &SourceTable,
-    sink: Sink<'_>,
-) -> Result<(), PrepareError> {
-    let mut lines = Lines::open(name, path, source.skip_lines)?;
-    let mut sentence: Vec<u8> = Vec::new();
-    let mut start = 1;
-    loop {
-        let line = lines.next_line()?;
-        let token = line.as_ref().and_then(|line| {
-            line.bytes.split(u8::is_ascii_whitespace).find(|token| !token.is_empty())
-        });
-        match (&line, token) {
-            (Some(line), Some(token)) => {
-                // A line that marks the start of a document is no sentence.
-                if token == b"-DOCSTART-" {
-                    continue;
-                }
-                if sentence.is_empty() {
-                    start = line.number;
-                } else {
-                    sentence.push(b' ');
-                }
-                sentence.extend(token);
-            }
-            _ if !sentence.is_empty() => {
-                let origin = format!("{name}:{start}");
-                let row = decode(&sentence, source.encoding).map(|text| Row {
-                    text,
-                    origin: origin.clone(),
-                    ..Row::default()
-                });
-                sink(row.map_err(|reject| reject.at(origin, &sentence)))?;
-                sentence.clear();
-            }
-            _ => {}
+pub(super) fn read_conll(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), PrepareError> {
+    let mut lines = Lines::open(file)?;
+    let mut sentence = Sentence::default();
+    while let Some(line) = lines.next_line()? {
+        let token = line.bytes.split(u8::is_ascii_whitespace).find(|token| !token.is_empty());
+        match token {
+            // A line that marks the start of a document is no sentence.
+            Some(b"-DOCSTART-") => {}
+            Some(token) => sentence.push(token, &line),
+            None => sentence.end(file, sink)?,
         }
-        if line.is_none() {
+    }
+    sentence.end(file, sink)
+}
+
+/// Tokens of a sentence, joined by spaces.
+#[derive(Default)]
+struct Sentence {
+    bytes: Vec<u8>,
+    start: u64,
+    too_long: bool,
+}
+
+impl Sentence {
+    fn push(&mut self, token: &[u8], line: &Line) {
+        if self.bytes.is_empty() {
+            self.start = line.number;
+        } else {
+            self.bytes.push(b' ');
+        }
+        self.too_long |= line.too_long || self.bytes.len() + token.len() > MAX_BYTES;
+        if !self.too_long {
+            self.bytes.extend(token);
+        }
+    }
+
+    fn end(&mut self, file: &Opened<'_>, sink: Sink<'_>) -> Result<(), PrepareError> {
+        let Self { bytes, start, too_long } = std::mem::take(self);
+        if bytes.is_empty() && !too_long {
             return Ok(());
         }
+        let origin = file.origin(start);
+        let row = match too_long {
+            true => {
+                Err(Reject::new("too-long", format!("the sentence has over {MAX_BYTES} bytes")))
+            }
+            false => decode(&bytes, file.source.encoding).map(|text| Row {
+                text,
+                origin: origin.clone(),
+                ..Row::default()
+            }),
+        };
+        sink(row.map_err(|reject| reject.at(origin, &bytes)))
     }
 }

@@ -1,5 +1,6 @@
 //! Readers: one per format, all streaming, all giving rows or reasons why there is none.
 
+mod fields;
 mod lines;
 mod parquet;
 mod table;
@@ -7,9 +8,23 @@ mod whole;
 
 use std::path::Path;
 
-use mesh_core::manifest::{Format, SourceTable, TextEncoding};
+use mesh_core::{
+    ProgressTask,
+    manifest::{Format, SourceTable, TextEncoding},
+};
 
-use crate::PrepareError;
+use crate::{PrepareError, PrepareErrorKind};
+
+/// A file of the source, to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Opened<'a> {
+    /// Its path inside the source.
+    pub(crate) name: &'a str,
+    pub(crate) path: &'a Path,
+    pub(crate) source: &'a SourceTable,
+    /// Where it is told how many bytes of it are read.
+    pub(crate) progress: &'a dyn ProgressTask,
+}
 
 /// A row as the source has it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -38,7 +53,27 @@ pub(crate) type Sink<'a> = &'a mut dyn FnMut(Result<Row, Reject>) -> Result<(), 
 /// Characters of a rejected row that are kept.
 const START: usize = 120;
 /// Longest line or whole-file document that is held in memory.
-pub(crate) const MAX_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
+
+impl Opened<'_> {
+    /// The place of a row.
+    fn origin(&self, line: u64) -> String {
+        format!("{}:{line}", self.name)
+    }
+
+    /// Reads the file, row by row.
+    pub(crate) fn read(&self, sink: Sink<'_>) -> Result<(), PrepareError> {
+        match self.source.format {
+            Format::Csv | Format::Tsv => table::read_table(self, sink),
+            Format::Jsonl => lines::read_jsonl(self, sink),
+            Format::Text => lines::read_text(self, sink),
+            Format::Conll => lines::read_conll(self, sink),
+            Format::FolderPerLabel => whole::read_document(self, sink),
+            Format::Parquet => parquet::read_parquet(self, sink),
+            other => Err(PrepareError::file(self.name, format!("no reader for {other:?}"))),
+        }
+    }
+}
 
 impl Reject {
     pub(crate) fn new(reason: &'static str, detail: impl Into<String>) -> Self {
@@ -53,26 +88,8 @@ impl Reject {
     }
 }
 
-/// Reads a file of the source, row by row.
-pub(crate) fn read(
-    name: &str,
-    path: &Path,
-    source: &SourceTable,
-    sink: Sink<'_>,
-) -> Result<(), PrepareError> {
-    match source.format {
-        Format::Csv | Format::Tsv => table::read_table(name, path, source, sink),
-        Format::Jsonl => lines::read_jsonl(name, path, source, sink),
-        Format::Text => lines::read_text(name, path, source, sink),
-        Format::Conll => lines::read_conll(name, path, source, sink),
-        Format::FolderPerLabel => whole::read_document(name, path, source, sink),
-        Format::Parquet => parquet::read_parquet(name, path, source, sink),
-        other => Err(PrepareError::file(name, format!("no reader for {other:?}"))),
-    }
-}
-
 /// Bytes as text.
-pub(crate) fn decode(bytes: &[u8], encoding: TextEncoding) -> Result<String, Reject> {
+fn decode(bytes: &[u8], encoding: TextEncoding) -> Result<String, Reject> {
     let latin = || encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned();
     match (encoding, std::str::from_utf8(bytes)) {
         (TextEncoding::Latin1, _) => Ok(latin()),
@@ -85,17 +102,53 @@ pub(crate) fn decode(bytes: &[u8], encoding: TextEncoding) -> Result<String, Rej
     }
 }
 
-/// The named columns of a row, taken from wherever the format keeps them.
-pub(crate) fn mapped(
+/// The named columns of a row, taken from wherever the format keeps them. A column that is mapped
+/// must have a value, but for the identifier and the group.
+fn mapped(
     source: &SourceTable,
     origin: String,
     mut get: impl FnMut(&str) -> Option<String>,
 ) -> Result<Row, Reject> {
     let columns = &source.columns;
-    let text = get(&columns.text)
-        .ok_or_else(|| Reject::new("missing-column", format!("no text in `{}`", columns.text)))?;
+    let missing = |column: &str| format!("there is no value in `{column}`");
+    let text = get(&columns.text).ok_or_else(|| Reject::new("no-text", missing(&columns.text)))?;
+    let label =
+        get(&columns.label).ok_or_else(|| Reject::new("no-label", missing(&columns.label)))?;
     let mut optional = |column: &Option<String>| column.as_ref().and_then(|column| get(column));
     let (id, group) = (optional(&columns.id), optional(&columns.group));
     let (time, split) = (optional(&columns.time), optional(&columns.split));
-    Ok(Row { text, label: get(&columns.label), id, group, time, split, origin })
+    for (column, value, reason) in
+        [(&columns.time, &time, "no-time"), (&columns.split, &split, "no-split")]
+    {
+        if let (Some(column), None) = (column, value) {
+            return Err(Reject::new(reason, missing(column)));
+        }
+    }
+    Ok(Row { text, label: Some(label), id, group, time, split, origin })
+}
+
+/// Fails if a mapped column is not there.
+fn no_column(file: &Opened<'_>, names: &[String]) -> Result<(), PrepareError> {
+    let columns = &file.source.columns;
+    let optional = [&columns.id, &columns.group, &columns.time, &columns.split];
+    let wanted = [&columns.text, &columns.label].into_iter().chain(optional.into_iter().flatten());
+    for column in wanted {
+        if names.contains(column) {
+            continue;
+        }
+        let nearest = names
+            .iter()
+            .map(|known| (strsim::jaro_winkler(column, known), known))
+            .filter(|(likeness, _)| *likeness > 0.75)
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let hint =
+            nearest.map_or_else(String::new, |(_, known)| format!("did you mean `{known}`? "));
+        let (file, column) = (file.name.to_owned(), column.clone());
+        let kind = PrepareErrorKind::NoColumn { file, column };
+        return Err(PrepareError::new(kind).help(format!(
+            "{hint}It has: {}. Name them in `columns` of [source], or in `header` if the file has none",
+            names.join(", ")
+        )));
+    }
+    Ok(())
 }

@@ -1,57 +1,56 @@
-use std::{fs::File, path::Path};
+use std::fs::File;
 
-use arrow_array::{Array, RecordBatch, StringArray};
-use arrow_schema::DataType;
-use mesh_core::manifest::SourceTable;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow_array::{Array, ArrayRef, StringArray};
+use arrow_schema::{DataType, SchemaRef};
+use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use super::{Sink, mapped};
-use crate::{PrepareError, read::table::no_column};
+use super::{Opened, Sink, mapped, no_column};
+use crate::PrepareError;
 
-/// The rows of a Parquet file; every column is read as text.
-pub(super) fn read_parquet(
-    name: &str,
-    path: &Path,
-    source: &SourceTable,
-    sink: Sink<'_>,
-) -> Result<(), PrepareError> {
-    let file = File::open(path).map_err(|error| PrepareError::file(name, error))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-        .map_err(|error| PrepareError::file(name, error))?;
-    let names: Vec<String> =
-        builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-    no_column(name, source, &names)?;
-    let reader =
-        builder.with_batch_size(1024).build().map_err(|error| PrepareError::file(name, error))?;
+/// Rows that are decoded at once: few, as texts may be long.
+const BATCH_ROWS: usize = 256;
+
+/// The rows of a Parquet file. Only mapped columns are read, each as text.
+pub(super) fn read_parquet(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), PrepareError> {
+    let opened = File::open(file.path).map_err(|error| PrepareError::file(file.name, error))?;
+    let fail = |error| PrepareError::file(file.name, error);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(fail)?;
+    let names = |schema: &SchemaRef| -> Vec<String> {
+        schema.fields().iter().map(|field| field.name().clone()).collect()
+    };
+    let all = names(builder.schema());
+    no_column(file, &all)?;
+    let columns = &file.source.columns;
+    let optional = [&columns.id, &columns.group, &columns.time, &columns.split];
+    let wanted: Vec<&String> =
+        [&columns.text, &columns.label].into_iter().chain(optional.into_iter().flatten()).collect();
+    let kept = (0..all.len()).filter(|at| all.get(*at).is_some_and(|name| wanted.contains(&name)));
+    let mask = ProjectionMask::roots(builder.parquet_schema(), kept);
+    let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0).max(1);
+    let size = file.path.metadata().map_or(0, |found| found.len());
+    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(fail)?;
     let mut number = 0u64;
     for batch in reader {
-        let batch = batch.map_err(|error| PrepareError::file(name, error))?;
-        let columns = as_text(&batch, name)?;
+        let batch = batch.map_err(|error| PrepareError::file(file.name, error))?;
+        let names = names(&batch.schema());
+        let columns: Vec<StringArray> = batch.columns().iter().map(as_text).collect();
         for row in 0..batch.num_rows() {
             number += 1;
-            let origin = format!("{name}:{number}");
-            let found = mapped(source, origin.clone(), |wanted| {
-                let index = names.iter().position(|column| column == wanted)?;
-                let column = columns.get(index)?;
+            let origin = file.origin(number);
+            let found = mapped(file.source, origin.clone(), |wanted| {
+                let column = columns.get(names.iter().position(|column| column == wanted)?)?;
                 (!column.is_null(row)).then(|| column.value(row).to_owned())
             });
             sink(found.map_err(|reject| reject.at(origin, &[])))?;
         }
+        file.progress.advance((batch.num_rows() as u64).saturating_mul(size) / total);
     }
     Ok(())
 }
 
-fn as_text(batch: &RecordBatch, name: &str) -> Result<Vec<StringArray>, PrepareError> {
-    let cast = |column: &arrow_array::ArrayRef| {
-        // A column that has no text form (lists, structs) is not one that can be mapped.
-        let text = arrow_cast::cast(column, &DataType::Utf8).ok();
-        let text = text.and_then(|text| text.as_any().downcast_ref::<StringArray>().cloned());
-        Ok(text.unwrap_or_else(|| StringArray::new_null(column.len())))
-    };
-    batch
-        .columns()
-        .iter()
-        .map(cast)
-        .collect::<Result<_, arrow_schema::ArrowError>>()
-        .map_err(|error| PrepareError::file(name, error))
+/// A column as text. One that has no text form (lists, structs) has no values.
+fn as_text(column: &ArrayRef) -> StringArray {
+    let text = arrow_cast::cast(column, &DataType::Utf8).ok();
+    let text = text.and_then(|text| text.as_any().downcast_ref::<StringArray>().cloned());
+    text.unwrap_or_else(|| StringArray::new_null(column.len()))
 }

@@ -1,13 +1,12 @@
-use std::{collections::VecDeque, path::Path};
-
-use mesh_core::manifest::{Format, SourceTable};
+use std::collections::VecDeque;
 
 use super::{
-    MAX_BYTES, Reject, Row, Sink, decode,
+    MAX_BYTES, Opened, Reject, Row, Sink, decode,
+    fields::{Dialect, Splitter, Unclosed},
     lines::{Line, Lines},
-    mapped,
+    mapped, no_column,
 };
-use crate::{PrepareError, PrepareErrorKind};
+use crate::PrepareError;
 
 /// Lines that one quoted field may span before its quote counts as broken.
 const MAX_LINES: usize = 1000;
@@ -17,185 +16,142 @@ const MAX_LINES: usize = 1000;
 /// A record is a line, or several where a quote is open at the end of a line. A quote that is
 /// never closed, or only by another broken one, rejects its line alone: reading goes on at the
 /// next line, so that one broken quote does not swallow the rest of the file.
-pub(super) fn read_table(
-    name: &str,
-    path: &Path,
-    source: &SourceTable,
-    sink: Sink<'_>,
-) -> Result<(), PrepareError> {
-    let dialect = Dialect::new(source);
-    let mut lines =
-        Buffered { lines: Lines::open(name, path, source.skip_lines)?, back: VecDeque::new() };
-    let names = match &source.header {
+pub(super) fn read_table(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), PrepareError> {
+    let source = file.source;
+    let dialect = Dialect::of(source).map_err(|reason| PrepareError::file(file.name, reason))?;
+    let mut table = Table {
+        file,
+        dialect,
+        lines: Lines::open(file)?,
+        back: VecDeque::new(),
+        names: Vec::new(),
+    };
+    table.names = match &source.header {
         Some(names) => names.clone(),
-        None => match lines.next()? {
-            Some(line) => dialect.header(name, source, &line)?,
+        None => match table.next()? {
+            Some(line) => table.header(&line)?,
             None => return Ok(()),
         },
     };
-    no_column(name, source, &names)?;
-    while let Some(line) = lines.next()? {
+    no_column(file, &table.names)?;
+    while let Some(line) = table.next()? {
         if line.bytes.is_empty() && !line.too_long {
             continue;
         }
-        let origin = format!("{name}:{}", line.number);
-        let start = line.bytes.clone();
-        let row = dialect.row(line, &names, source, &origin, &mut lines)?;
-        sink(row.map_err(|reject| reject.at(origin, &start)))?;
+        let origin = file.origin(line.number);
+        let row = table.row(&line, &origin)?;
+        sink(row.map_err(|reject| reject.at(origin, &line.bytes)))?;
     }
     Ok(())
 }
 
-/// Fails if a mapped column is not there. The label may be missing where nothing asks for it.
-pub(super) fn no_column(
-    name: &str,
-    source: &SourceTable,
-    names: &[String],
-) -> Result<(), PrepareError> {
-    let columns = &source.columns;
-    let optional = [&columns.id, &columns.group, &columns.time, &columns.split];
-    let wanted = [&columns.text, &columns.label].into_iter().chain(optional.into_iter().flatten());
-    for column in wanted {
-        if names.contains(column) {
-            continue;
-        }
-        let nearest = names
-            .iter()
-            .map(|known| (strsim::jaro_winkler(column, known), known))
-            .filter(|(likeness, _)| *likeness > 0.75)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint =
-            nearest.map_or_else(String::new, |(_, known)| format!("did you mean `{known}`? "));
-        let kind = PrepareErrorKind::NoColumn { file: name.to_owned(), column: column.clone() };
-        return Err(PrepareError::new(kind).help(format!(
-            "{hint}It has: {}. Name them in `columns` of [source], or in `header` if the file has none",
-            names.join(", ")
-        )));
-    }
-    Ok(())
-}
-
-struct Buffered {
-    lines: Lines,
+struct Table<'a> {
+    file: &'a Opened<'a>,
+    dialect: Dialect,
+    lines: Lines<'a>,
+    /// Lines that were read to find the end of a quote, and given back.
     back: VecDeque<Line>,
+    names: Vec<String>,
 }
 
-impl Buffered {
+impl Table<'_> {
     fn next(&mut self) -> Result<Option<Line>, PrepareError> {
         match self.back.pop_front() {
             Some(line) => Ok(Some(line)),
             None => self.lines.next_line(),
         }
     }
-}
 
-struct Dialect {
-    delimiter: u8,
-    quoted: bool,
-}
-
-impl Dialect {
-    fn new(source: &SourceTable) -> Self {
-        let tabs = source.format == Format::Tsv;
-        let delimiter = source.delimiter.and_then(|c| u8::try_from(c).ok());
-        Self {
-            delimiter: delimiter.unwrap_or(if tabs { b'\t' } else { b',' }),
-            quoted: source.quoted.unwrap_or(!tabs),
-        }
+    fn header(&self, line: &Line) -> Result<Vec<String>, PrepareError> {
+        let fail =
+            |reason: &str| PrepareError::file(self.file.name, format!("its header: {reason}"));
+        let text = decode(&line.bytes, self.file.source.encoding)
+            .map_err(|reject| fail(&reject.detail))?;
+        let mut splitter = Splitter::new(self.dialect);
+        splitter.push(text.as_bytes()).map_err(fail)?;
+        let fields = splitter.finish().map_err(|Unclosed| fail(NOT_CLOSED))?;
+        let name = |field: &Vec<u8>| String::from_utf8_lossy(field).trim().to_owned();
+        Ok(fields.iter().map(name).collect())
     }
 
-    fn header(
-        &self,
-        name: &str,
-        source: &SourceTable,
-        line: &Line,
-    ) -> Result<Vec<String>, PrepareError> {
-        let text = decode(&line.bytes, source.encoding)
-            .map_err(|reject| PrepareError::file(name, format!("its header: {}", reject.detail)))?;
-        let fields = self.split(text.as_bytes()).unwrap_or_default();
-        Ok(fields.iter().map(|field| String::from_utf8_lossy(field).trim().to_owned()).collect())
-    }
-
-    fn row(
-        &self,
-        first: Line,
-        names: &[String],
-        source: &SourceTable,
-        origin: &str,
-        lines: &mut Buffered,
-    ) -> Result<Result<Row, Reject>, PrepareError> {
-        if let Err(reject) = first.checked(origin) {
+    fn row(&mut self, first: &Line, origin: &str) -> Result<Result<Row, Reject>, PrepareError> {
+        let mut taken: Vec<Line> = Vec::new();
+        let fields = match self.record(first, &mut taken)? {
+            Ok(fields) => fields,
+            Err(reject) => {
+                self.give_back(taken);
+                return Ok(Err(reject));
+            }
+        };
+        let (found, wanted) = (fields.len(), self.names.len());
+        if found != wanted {
+            // Over several lines, the quote that ended the field was rather another's beginning.
+            let reject = match (taken.is_empty(), found < wanted) {
+                (false, _) => Reject::new("broken-quotes", NOT_CLOSED),
+                (true, true) => Reject::new("missing-column", of_columns(found, wanted)),
+                (true, false) => Reject::new("extra-column", of_columns(found, wanted)),
+            };
+            self.give_back(taken);
             return Ok(Err(reject));
         }
-        let mut record = first.bytes;
-        let mut taken: Vec<Line> = Vec::new();
-        while self.is_open(&record) {
-            let next = if taken.len() < MAX_LINES && record.len() < MAX_BYTES {
-                lines.next()?
-            } else {
-                None
-            };
-            let Some(next) = next else {
-                give_back(lines, taken);
-                return Ok(Err(Reject::new("broken-quotes", "a quote is opened and not closed")));
-            };
-            record.push(b'\n');
-            record.extend(&next.bytes);
-            taken.push(next);
-        }
-        let fields = self.split(&record);
-        let count = fields.as_ref().map(Vec::len);
-        if count != Some(names.len()) {
-            let several = !taken.is_empty();
-            give_back(lines, taken);
-            return Ok(Err(match count {
-                None => Reject::new("broken-quotes", "a quoted field goes on after its quote"),
-                Some(_) if several => {
-                    Reject::new("broken-quotes", "a quote is opened and not closed")
-                }
-                Some(found) => {
-                    let kind = if found < names.len() { "missing-column" } else { "extra-column" };
-                    Reject::new(kind, format!("{found} columns instead of {}", names.len()))
-                }
-            }));
-        }
-        let fields = fields.unwrap_or_default();
+        let source = self.file.source;
         let decoded: Result<Vec<String>, Reject> =
             fields.iter().map(|field| decode(field, source.encoding)).collect();
         Ok(decoded.and_then(|fields| {
             mapped(source, origin.to_owned(), |column| {
-                fields.get(names.iter().position(|name| name == column)?).cloned()
+                let index = self.names.iter().position(|name| name == column)?;
+                fields.get(index).cloned()
             })
         }))
     }
 
-    /// Whether a quote is open at the end: each quote toggles, a doubled one twice.
-    fn is_open(&self, record: &[u8]) -> bool {
-        self.quoted && record.iter().filter(|byte| **byte == b'"').count() % 2 == 1
+    /// The fields of the record that begins with a line; `taken` gets the lines after it that it
+    /// goes on in.
+    fn record(
+        &mut self,
+        first: &Line,
+        taken: &mut Vec<Line>,
+    ) -> Result<Result<Vec<Vec<u8>>, Reject>, PrepareError> {
+        let broken = |reason: &str| Ok(Err(Reject::new("broken-quotes", reason)));
+        let bytes = match first.checked() {
+            Ok(bytes) => bytes,
+            Err(reject) => return Ok(Err(reject)),
+        };
+        let mut splitter = Splitter::new(self.dialect);
+        let mut length = bytes.len();
+        if let Err(reason) = splitter.push(bytes) {
+            return broken(reason);
+        }
+        while splitter.is_open() {
+            if taken.len() >= MAX_LINES || length > MAX_BYTES {
+                return broken(NOT_CLOSED);
+            }
+            let Some(next) = self.next()? else { return broken(NOT_CLOSED) };
+            length += next.bytes.len();
+            let pushed = match next.too_long {
+                true => Err(NOT_CLOSED),
+                false => splitter.push(b"\n").and_then(|()| splitter.push(&next.bytes)),
+            };
+            taken.push(next);
+            if pushed.is_err() {
+                return broken(NOT_CLOSED);
+            }
+        }
+        match splitter.finish() {
+            Ok(fields) => Ok(Ok(fields)),
+            Err(Unclosed) => broken(NOT_CLOSED),
+        }
     }
 
-    /// The fields of a record; nothing if something follows a closing quote.
-    fn split(&self, record: &[u8]) -> Option<Vec<Vec<u8>>> {
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .delimiter(self.delimiter)
-            .quoting(self.quoted)
-            .flexible(true)
-            .buffer_capacity(record.len().clamp(64, 1 << 16))
-            .from_reader(record);
-        let mut fields = csv::ByteRecord::new();
-        if record.is_empty() || !reader.read_byte_record(&mut fields).ok()? {
-            return Some(vec![Vec::new()]);
+    fn give_back(&mut self, taken: Vec<Line>) {
+        for line in taken.into_iter().rev() {
+            self.back.push_front(line);
         }
-        let found = fields.iter().map(<[u8]>::to_vec).collect();
-        // A second record: a line break outside of quotes.
-        let more = reader.read_byte_record(&mut fields).ok()?;
-        (!more).then_some(found)
     }
 }
 
-fn give_back(lines: &mut Buffered, taken: Vec<Line>) {
-    for line in taken.into_iter().rev() {
-        lines.back.push_front(line);
-    }
+const NOT_CLOSED: &str = "a quote is opened and not closed";
+
+fn of_columns(found: usize, wanted: usize) -> String {
+    format!("{found} columns instead of {wanted}")
 }

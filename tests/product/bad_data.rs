@@ -38,7 +38,11 @@ fn bad_rows_are_rejected_with_their_reason_and_the_rest_goes_on() {
         text.extend(bad);
     }
     workspace.write("reviews.csv", text);
-    workspace.edit(FILE, "format = \"csv\"", "format = \"csv\"\nlabels = { allowed = [\"1\", \"3\", \"5\"] }");
+    workspace.edit(
+        FILE,
+        "format = \"csv\"",
+        "format = \"csv\"\nlabels = { allowed = [\"1\", \"3\", \"5\"] }",
+    );
     let outcome = workspace.json(["run", "reviews:prepare", "--json"]);
     let step = &outcome[0]["steps"][0];
     let expected = [
@@ -53,10 +57,15 @@ fn bad_rows_are_rejected_with_their_reason_and_the_rest_goes_on() {
     let expected: Vec<_> = expected.map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec();
     assert_eq!(rejected(&workspace, step["output"].as_str().unwrap()), expected);
     let summary = &step["summary"];
-    let rows: u64 = summary["rows"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    let rows: u64 =
+        summary["rows"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
     let count = |key: &str| summary[key].as_u64().unwrap();
     let dropped = summary["near_duplicates"]["dropped"].as_u64().unwrap();
-    assert_eq!(rows + 7 + count("left_out") + count("duplicates") + dropped, count("read"), "{summary}");
+    assert_eq!(
+        rows + 7 + count("left_out") + count("duplicates") + dropped,
+        count("read"),
+        "{summary}"
+    );
 }
 
 #[test]
@@ -77,12 +86,42 @@ fn too_many_bad_rows_fail_the_step_with_reasons() {
 #[test]
 fn what_cannot_become_a_dataset_is_told() {
     let cases: [(&str, String, &str, &str, &[&str]); 6] = [
-        ("a column that is missing", "txt,stars\na,1\n".into(), "", "", &["has no column `text`", "did you mean `txt`?", "It has: txt, stars"]),
+        (
+            "a column that is missing",
+            "txt,stars\na,1\n".into(),
+            "",
+            "",
+            &["has no column `text`", "did you mean `txt`?", "It has: txt, stars"],
+        ),
         ("no rows", "text,stars\n".into(), "", "", &["holds no rows"]),
-        ("one label", (0..40).map(|n| format!("text {n},1\n")).fold("text,stars\n".into(), |a, b| a + &b), "", "", &["all documents have the label `1`"]),
-        ("an empty split", "text,stars\na b,1\nc d,2\ne f,1\ng h,2\n".into(), "", "", &["split is empty", "larger share"]),
-        ("a file that is missing", String::new(), "reviews.csv", "other.csv", &["failed to fetch the source file:"]),
-        ("a format that it has not", "text,stars\na,1\n".into(), "format = \"csv\"", "format = \"parquet\"", &["reviews.csv cannot be read", "check `format`"]),
+        (
+            "one label",
+            (0..40).map(|n| format!("text {n},1\n")).fold("text,stars\n".into(), |a, b| a + &b),
+            "",
+            "",
+            &["all documents have the label `1`"],
+        ),
+        (
+            "an empty split",
+            "text,stars\na b,1\nc d,2\ne f,1\ng h,2\n".into(),
+            "",
+            "",
+            &["split is empty", "larger share"],
+        ),
+        (
+            "a file that is missing",
+            String::new(),
+            "reviews.csv",
+            "other.csv",
+            &["failed to fetch the source file:"],
+        ),
+        (
+            "a format that it has not",
+            "text,stars\na,1\n".into(),
+            "format = \"csv\"",
+            "format = \"parquet\"",
+            &["reviews.csv cannot be read", "check `format`"],
+        ),
     ];
     for (name, data, from, to, told) in cases {
         println!("{name}");
@@ -108,7 +147,8 @@ fn every_format_gives_the_same_documents() {
             (text.trim_matches('"').to_owned(), label.to_owned())
         })
         .collect();
-    let lines = |row: &dyn Fn(&(String, String)) -> String| rows.iter().map(row).collect::<String>();
+    let lines =
+        |row: &dyn Fn(&(String, String)) -> String| rows.iter().map(row).collect::<String>();
     let count = |workspace: &Workspace| {
         let outcome = workspace.json(["run", "p:prepare", "--json"]);
         outcome[0]["steps"][0]["summary"]["rows"].clone()
@@ -127,7 +167,10 @@ fn every_format_gives_the_same_documents() {
     assert_eq!(project(&tsv, "d.tsv"), expected);
 
     let jsonl = Workspace::new();
-    jsonl.write("d.jsonl", lines(&|(t, l)| format!("{}\n", serde_json::json!({ "text": t, "label": l }))));
+    jsonl.write(
+        "d.jsonl",
+        lines(&|(t, l)| format!("{}\n", serde_json::json!({ "text": t, "label": l }))),
+    );
     assert_eq!(project(&jsonl, "d.jsonl"), expected);
 
     // A dataset's own split is a Parquet file: what prepare wrote can be a source.
@@ -150,7 +193,15 @@ fn every_format_gives_the_same_documents() {
 fn splits_keep_groups_times_and_given_files_apart() {
     let workspace = Workspace::new();
     let rows: String = (0..400)
-        .map(|n| format!("text about thing {n} and {},{},g{},2024-01-{:02}T00:00:00Z\n", n * 31, n % 2, n / 8, n % 28 + 1))
+        .map(|n| {
+            format!(
+                "text about thing {n} and {},{},g{},2024-01-{:02}T00:00:00Z\n",
+                n * 31,
+                n % 2,
+                n / 8,
+                n % 28 + 1
+            )
+        })
         .collect();
     workspace.write("d.csv", format!("text,label,shop,day\n{rows}"));
     workspace.mesh(["new", "project", "p", "--data", "d.csv"]).ok();
@@ -172,9 +223,16 @@ fn splits_keep_groups_times_and_given_files_apart() {
     assert_eq!(rows["train"].as_u64().unwrap(), 320, "{rows}");
 
     workspace.write("given/a-train.csv", workspace.read("d.csv"));
-    workspace.write("given/a-test.csv", "text,label\na wholly other text,1\ntext about thing 3 and 93,1\nyet another one,0\n");
+    workspace.write(
+        "given/a-test.csv",
+        "text,label\na wholly other text,1\ntext about thing 3 and 93,1\nyet another one,0\n",
+    );
     workspace.edit(file, "d.csv\"", "given/*.csv\"");
-    workspace.edit(file, "format = \"csv\"", "format = \"csv\"\nsplits = { train = \"*-train.csv\", test = \"*-test.csv\" }");
+    workspace.edit(
+        file,
+        "format = \"csv\"",
+        "format = \"csv\"\nsplits = { train = \"*-train.csv\", test = \"*-test.csv\" }",
+    );
     workspace.edit(file, ", method = \"by-time\"", "");
     workspace.edit(file, ", time = \"day\"", "");
     let rows = documents(&workspace);

@@ -25,7 +25,12 @@ fn every_bad_request_gets_a_reason_and_the_service_stays_up() {
     let content = |value: &str| data(&format!(r#""attributes":{{"content":{value}}}"#));
     let first = |problem: Value| {
         let error = problem["errors"][0].clone();
-        let loc: Vec<_> = error["loc"].as_array().unwrap().iter().map(|p| p.as_str().unwrap().to_owned()).collect();
+        let loc: Vec<_> = error["loc"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p.as_str().unwrap().to_owned())
+            .collect();
         (loc.join("."), error["type"].as_str().unwrap().to_owned())
     };
 
@@ -42,10 +47,18 @@ fn every_bad_request_gets_a_reason_and_the_service_stays_up() {
         (&content("null"), "data.attributes.content", "invalid"),
         (&data("\"attributes\":[\"a\"]"), "data.attributes", "invalid"),
         (&data("\"attributes\":{\"content\":\"a\",\"x\":1}"), "data.attributes.x", "unknown"),
-        (&data("\"attributes\":{\"content\":\"a\"},\"parameters\":{\"y\":1}"), "data.parameters.y", "unknown"),
+        (
+            &data("\"attributes\":{\"content\":\"a\"},\"parameters\":{\"y\":1}"),
+            "data.parameters.y",
+            "unknown",
+        ),
         (&data("\"attributes\":{\"content\":\"a\"},\"z\":1"), "data.z", "unknown"),
         (&good.replace("\"reviews\"", "\"other\""), "data.namespace", "invalid"),
-        (&data("\"attributes\":{\"content\":\"a\"},\"identifier\":5"), "data.identifier", "invalid"),
+        (
+            &data("\"attributes\":{\"content\":\"a\"},\"identifier\":5"),
+            "data.identifier",
+            "invalid",
+        ),
     ];
     for (body, loc, kind) in schema {
         let told = first(post(body).is_problem(422, "schema"));
@@ -66,7 +79,13 @@ fn every_bad_request_gets_a_reason_and_the_service_stays_up() {
     );
     serving.raw(plain.as_bytes()).is_problem(415, "media-type");
     serving.get(route).is_problem(405, "method-not-allowed");
-    for path in ["/nothing/v1/predict", "/reviews/v2/predict", "/reviews/one/predict", "/reviews", "/../etc/passwd"] {
+    for path in [
+        "/nothing/v1/predict",
+        "/reviews/v2/predict",
+        "/reviews/one/predict",
+        "/reviews",
+        "/../etc/passwd",
+    ] {
         assert_eq!(serving.post(path, &good).status, 404, "{path}");
     }
     // Whatever the text is, there is an answer.
@@ -87,7 +106,13 @@ fn every_bad_request_gets_a_reason_and_the_service_stays_up() {
 
     let metrics = serving.get("/metrics");
     assert!(metrics.head.contains("application/openmetrics-text"), "{metrics:?}");
-    for line in ["type=\"empty-text\"} 2", "mesh_errors_total{project=\"reviews\",api_version=\"1\",type=\"schema\"}", "mesh_queue_seconds_bucket", "mesh_batch_size_count", "mesh_requests_in_progress{project=\"reviews\",api_version=\"1\"} 0"] {
+    for line in [
+        "type=\"empty-text\"} 2",
+        "mesh_errors_total{project=\"reviews\",api_version=\"1\",type=\"schema\"}",
+        "mesh_queue_seconds_bucket",
+        "mesh_batch_size_count",
+        "mesh_requests_in_progress{project=\"reviews\",api_version=\"1\"} 0",
+    ] {
         assert!(metrics.body.contains(line), "{line}\n{}", metrics.body);
     }
     assert!(metrics.body.ends_with("# EOF\n"));
@@ -194,10 +219,15 @@ fn requests_under_way_are_answered_when_it_ends() {
         })
         .collect();
     until("the requests are under way", || {
-        serving.get("/metrics").body.contains("requests_in_progress{project=\"reviews\",api_version=\"1\"} 8")
+        serving
+            .get("/metrics")
+            .body
+            .contains("requests_in_progress{project=\"reviews\",api_version=\"1\"} 8")
     });
     signal(&serving.child, "TERM");
-    until("no new connections are taken", || std::net::TcpStream::connect(&serving.address).is_err());
+    until("no new connections are taken", || {
+        std::net::TcpStream::connect(&serving.address).is_err()
+    });
     for stream in &mut streams {
         stream.write_all(&good.as_bytes()[good.len() - 1..]).unwrap();
         let mut start = [0; 15];
@@ -212,6 +242,9 @@ fn requests_under_way_are_answered_when_it_ends() {
 fn a_busy_port_is_told() {
     let (workspace, serving) = served();
     let port = serving.address.rsplit(':').next().unwrap();
-    workspace.mesh(["serve", "--port", port]).code(1).tells(["another program listens there", "--port"]);
+    workspace
+        .mesh(["serve", "--port", port])
+        .code(1)
+        .tells(["another program listens there", "--port"]);
     assert_eq!(serving.terminate(), 0);
 }

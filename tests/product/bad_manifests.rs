@@ -18,7 +18,11 @@ fn mistakes_are_told_with_line_key_and_suggestion() {
             name: "typo in a key",
             from: "description =",
             to: "descripton =",
-            told: &["projects/reviews/project.toml, line 6", "unknown key `descripton` in [project]", "did you mean `description`?"],
+            told: &[
+                "projects/reviews/project.toml, line 6",
+                "unknown key `descripton` in [project]",
+                "did you mean `description`?",
+            ],
         },
         Case {
             name: "typo in a nested key",

@@ -7,7 +7,14 @@ use crate::support::{Workspace, mesh, repository, run};
 #[test]
 fn every_command_has_help_with_examples() {
     let commands: [&[&str]; 9] = [
-        &["up"], &["run"], &["status"], &["check"], &["predict"], &["serve"], &["gc"], &["init"],
+        &["up"],
+        &["run"],
+        &["status"],
+        &["check"],
+        &["predict"],
+        &["serve"],
+        &["gc"],
+        &["init"],
         &["new", "project"],
     ];
     for command in commands {
@@ -48,7 +55,10 @@ fn wrong_usage_is_exit_code_2_with_a_way_on() {
         .mesh(["new", "project", "reviews", "--data", "reviews.csv", "--label", "stars"])
         .code(2)
         .tells(["is there already"]);
-    workspace.mesh(["new", "project", "more", "--data", "nowhere.csv"]).code(1).tells(["nowhere.csv"]);
+    workspace
+        .mesh(["new", "project", "more", "--data", "nowhere.csv"])
+        .code(1)
+        .tells(["nowhere.csv"]);
     workspace.mesh(["predict", "reviews", "--text", "a"]).code(1).tells(["mesh run reviews"]);
     workspace.mesh(["model", "show", "reviews"]).code(2).tells(["model list"]);
     let error = workspace.mesh(["run", "reviws", "--json"]).code(2).out;
@@ -77,11 +87,18 @@ fn lines_are_answered_one_by_one_and_bad_ones_get_a_reason() {
         ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let kinds: Vec<_> = told
         .iter()
-        .map(|line| (line["line"].as_u64().unwrap(), line["error"]["type"].as_str().unwrap_or("ok")))
+        .map(|line| {
+            (line["line"].as_u64().unwrap(), line["error"]["type"].as_str().unwrap_or("ok"))
+        })
         .collect();
     let expected = [
-        (1, "ok"), (2, "not-json"), (4, "schema"), (5, "schema"), (6, "empty-text"),
-        (7, "not-json"), (8, "ok"),
+        (1, "ok"),
+        (2, "not-json"),
+        (4, "schema"),
+        (5, "schema"),
+        (6, "empty-text"),
+        (7, "not-json"),
+        (8, "ok"),
     ];
     assert_eq!(kinds, expected);
     assert_eq!(told[0]["prediction"]["labels"][0]["label"], "5");
@@ -95,8 +112,12 @@ fn lines_are_answered_one_by_one_and_bad_ones_get_a_reason() {
 #[test]
 fn a_closed_pipe_is_no_error() {
     let workspace = Workspace::with_reviews(90);
-    let mut child =
-        workspace.command(["schema", "project"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = workspace
+        .command(["schema", "project"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -107,7 +128,8 @@ fn a_closed_pipe_is_no_error() {
 fn the_doctor_looks_at_the_machine() {
     let workspace = Workspace::new();
     let findings = workspace.json(["doctor", "--json"]);
-    let what: Vec<_> = findings.as_array().unwrap().iter().map(|f| f["what"].as_str().unwrap()).collect();
+    let what: Vec<_> =
+        findings.as_array().unwrap().iter().map(|f| f["what"].as_str().unwrap()).collect();
     for wanted in ["cpu", "memory", "disk", "pip", "hub token", "S3 credentials", "workspace"] {
         assert!(what.contains(&wanted), "{findings}");
     }

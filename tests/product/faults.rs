@@ -73,7 +73,9 @@ fn ctrl_c_ends_a_run_cleanly() {
         .spawn()
         .unwrap();
     let tmp = workspace.path(".mesh/store/tmp");
-    until("a step is at work", || fs::read_dir(&tmp).is_ok_and(|mut entries| entries.next().is_some()));
+    until("a step is at work", || {
+        fs::read_dir(&tmp).is_ok_and(|mut entries| entries.next().is_some())
+    });
     signal(&child, "INT");
     assert_eq!(wait(&mut child), 130);
     assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0, "temporary files are left");
@@ -115,7 +117,10 @@ fn damage_is_found_named_and_mended() {
         fs::remove_file(&path).unwrap();
         fs::write(&path, bytes).unwrap();
         if file == "linear.mesh" {
-            workspace.mesh(["predict", "reviews", "--text", "a"]).code(1).tells(["`linear.mesh` is damaged", "mesh run"]);
+            workspace
+                .mesh(["predict", "reviews", "--text", "a"])
+                .code(1)
+                .tells(["`linear.mesh` is damaged", "mesh run"]);
         }
         let told = workspace.mesh(["run", "reviews"]).ok().out;
         assert!(told.contains(&format!("`{file}` is damaged or missing")), "{told}");
@@ -148,7 +153,10 @@ fn a_registry_that_is_none_is_told() {
     let workspace = Workspace::with_reviews(60);
     // What SQLite keeps beside the file would restore it.
     fs::remove_dir_all(workspace.path(".mesh")).unwrap();
-    workspace.write(".mesh/registry.db", "this is no database, but long enough to be looked at".repeat(40));
+    workspace.write(
+        ".mesh/registry.db",
+        "this is no database, but long enough to be looked at".repeat(40),
+    );
     workspace.mesh(["status"]).code(1).tells(["registry", "damaged or no registry"]);
 }
 
@@ -158,11 +166,8 @@ fn a_registry_that_is_locked_is_told() {
     workspace.mesh(["status"]).ok();
     let script = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
         c.execute('begin exclusive')\nprint('locked', flush=True)\nsys.stdin.read()";
-    let mut holder = sqlite(&workspace, script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut holder =
+        sqlite(&workspace, script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     let mut reader = std::io::BufReader::new(holder.stdout.take().unwrap());
     std::io::BufRead::read_line(&mut reader, &mut line).unwrap();

@@ -35,8 +35,10 @@ fn the_projects_of_the_repository_live() {
     workspace.mesh(["check"]).ok();
 
     let serving = workspace.serve();
-    let answer = serving
-        .post("/news-topic/v1/predict", predict_body("news-topic", "The striker scored in the cup final"));
+    let answer = serving.post(
+        "/news-topic/v1/predict",
+        predict_body("news-topic", "The striker scored in the cup final"),
+    );
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(answer.head.contains("x-mesh-model-version: 1"), "{answer:?}");
     let labels = answer.json()["data"]["attributes"]["labels"].clone();
@@ -55,7 +57,8 @@ fn sentiment(serving: &crate::support::Serving) {
             "attributes": attributes, "parameters": parameters } });
         serving.post("/sentiment/v1/predict", body.to_string())
     };
-    let text = "The food was wonderful and delicious. But Smith was terrible, awful and disgusting.";
+    let text =
+        "The food was wonderful and delicious. But Smith was terrible, awful and disgusting.";
     let entities = serde_json::json!([
         { "entity_text": "Smith", "entity_type": "PER" }, { "entity_text": "food" }]);
     let answer = ask(serde_json::json!({ "content": text, "entities": entities }), Value::Null);
@@ -73,11 +76,13 @@ fn sentiment(serving: &crate::support::Serving) {
     assert_eq!(plain["label"], "positive");
     assert_eq!(plain["entities"], Value::Null);
 
-    let long = format!("{} {}", "I love this great film. ".repeat(500), "It was on Monday. ".repeat(20));
+    let long =
+        format!("{} {}", "I love this great film. ".repeat(500), "It was on Monday. ".repeat(20));
     let long = ask(serde_json::json!({ "content": long }), Value::Null);
     assert_eq!(long.json()["data"]["attributes"]["label"], "positive", "{long:?}");
 
-    let german = ask(serde_json::json!({ "content": "Gut" }), serde_json::json!({ "language": "de" }));
+    let german =
+        ask(serde_json::json!({ "content": "Gut" }), serde_json::json!({ "language": "de" }));
     let problem = german.is_problem(422, "unsupported-language");
     assert!(problem["detail"].as_str().unwrap().contains("en"), "{problem}");
     let empty = ask(serde_json::json!({ "content": " \n " }), Value::Null);
@@ -92,7 +97,11 @@ fn a_csv_becomes_an_api_and_gets_a_newer_version() {
     assert_eq!(workspace.states("reviews"), ["fresh", "fresh", "fresh"]);
 
     // A parameter of train changed: prepare stays fresh, and the reason is told.
-    workspace.edit("projects/reviews/project.toml", "model = \"linear\"", "model = \"linear\"\nseed = 7\nlinear = { c = [0.5] }");
+    workspace.edit(
+        "projects/reviews/project.toml",
+        "model = \"linear\"",
+        "model = \"linear\"\nseed = 7\nlinear = { c = [0.5] }",
+    );
     assert_eq!(workspace.states("reviews"), ["fresh", "stale", "stale"]);
     let told = workspace.mesh(["run", "reviews", "--explain"]).ok().out;
     assert!(told.contains("parameters.train.seed: 42 -> 7"), "{told}");
@@ -144,16 +153,31 @@ fn the_same_data_gives_the_same_bytes_with_any_number_of_threads() {
 fn a_gate_that_is_not_reached_refuses_and_registers_nothing() {
     let workspace = Workspace::with_reviews(300);
     // Labels that the texts do not tell.
-    let noise: String = (0..300).map(|row| format!("text of row {row},{}\n", row * 7 % 3)).collect();
+    let noise: String =
+        (0..300).map(|row| format!("text of row {row},{}\n", row * 7 % 3)).collect();
     workspace.write("reviews.csv", format!("text,stars\n{noise}"));
-    workspace.edit("projects/reviews/project.toml", "# gate = { macro_f1 = 0.8 }    # below it, train fails", "gate = { macro_f1 = 0.9 }");
-    workspace.mesh(["run", "reviews"]).code(3).tells(["macro_f1 is", "the gate demands at least 0.9000"]);
+    workspace.edit(
+        "projects/reviews/project.toml",
+        "# gate = { macro_f1 = 0.8 }    # below it, train fails",
+        "gate = { macro_f1 = 0.9 }",
+    );
+    workspace
+        .mesh(["run", "reviews"])
+        .code(3)
+        .tells(["macro_f1 is", "the gate demands at least 0.9000"]);
     assert_eq!(workspace.json(["model", "list", "reviews", "--json"]), serde_json::json!([]));
     assert_eq!(workspace.states("reviews"), ["fresh", "failed", "absent"]);
 
     let workspace = Workspace::with_reviews(300);
-    workspace.edit("projects/reviews/project.toml", "targets = [\"native\"]", "targets = [\"native\"]\ngate = { speedup = 1e9 }");
-    workspace.mesh(["run", "reviews"]).code(3).tells(["speedup of portable-f16 is", "the gate demands"]);
+    workspace.edit(
+        "projects/reviews/project.toml",
+        "targets = [\"native\"]",
+        "targets = [\"native\"]\ngate = { speedup = 1e9 }",
+    );
+    workspace
+        .mesh(["run", "reviews"])
+        .code(3)
+        .tells(["speedup of portable-f16 is", "the gate demands"]);
     let listed = workspace.json(["model", "list", "reviews", "--json"]);
     assert_eq!(listed[0]["compiled"], serde_json::json!([]));
     workspace.mesh(["predict", "reviews", "--text", "a"]).code(1).tells(["no compiled model"]);

@@ -63,12 +63,8 @@ fn the_commands_of_the_readme_work() {
         let command = command.replace("curl -s", "curl -sf").replace("127.0.0.1:8080", &address);
         shell.push_str(&format!("echo '--' ; {command}\n"));
     }
-    let output = Command::new("bash")
-        .arg("-c")
-        .arg(&shell)
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
+    let output =
+        Command::new("bash").arg("-c").arg(&shell).current_dir(folder.path()).output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{out}\n{err}\n{shell}");

@@ -77,7 +77,8 @@ fn artifacts_live_in_a_bucket() {
     // Damage in the bucket is found when it is read.
     fs::remove_dir_all(workspace.path(".mesh/cache")).unwrap();
     let compiled = fs::read_dir(&stored).unwrap().map(|entry| entry.unwrap().path());
-    let compiled = compiled.map(|folder| folder.join("linear.mesh")).find(|path| path.exists()).unwrap();
+    let compiled =
+        compiled.map(|folder| folder.join("linear.mesh")).find(|path| path.exists()).unwrap();
     let mut bytes = fs::read(&compiled).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

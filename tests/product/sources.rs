@@ -18,7 +18,12 @@ struct Files {
 impl Files {
     /// `cuts` transfers end after half of what was asked for. With a token, requests without it
     /// are refused.
-    fn serve(path: &'static str, content: Vec<u8>, mut cuts: usize, token: Option<&'static str>) -> Self {
+    fn serve(
+        path: &'static str,
+        content: Vec<u8>,
+        mut cuts: usize,
+        token: Option<&'static str>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -29,21 +34,30 @@ impl Files {
                 let head = head(&stream);
                 seen.lock().unwrap().push(head.clone());
                 let lower = head.to_lowercase();
-                let allowed = token.is_none_or(|t| lower.contains(&format!("authorization: bearer {t}")));
+                let allowed =
+                    token.is_none_or(|t| lower.contains(&format!("authorization: bearer {t}")));
                 let status = match (head.split(' ').nth(1) == Some(path), allowed) {
                     (_, false) => "401 Unauthorized",
                     (false, _) => "404 Not Found",
                     _ => "",
                 };
                 if !status.is_empty() {
-                    let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                    let _ = write!(
+                        stream,
+                        "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    );
                     continue;
                 }
                 let range = lower.lines().find_map(|line| line.strip_prefix("range: bytes="));
-                let from: usize = range.map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
+                let from: usize =
+                    range.map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
                 let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
                 let rest = &content[from..];
-                let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", rest.len());
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    rest.len()
+                );
                 let sent = if cuts > 0 { rest.len() / 2 } else { rest.len() };
                 cuts = cuts.saturating_sub(1);
                 let _ = stream.write_all(&rest[..sent]);
@@ -126,7 +140,12 @@ fn what_is_missing_or_refused_is_told() {
 #[test]
 fn a_hub_is_asked_by_its_layout_with_the_token() {
     let data = reviews(200).into_bytes();
-    let files = Files::serve("/datasets/org/name/resolve/v1.0/data/train.csv", data.clone(), 1, Some("hf_abc"));
+    let files = Files::serve(
+        "/datasets/org/name/resolve/v1.0/data/train.csv",
+        data.clone(),
+        1,
+        Some("hf_abc"),
+    );
     let (workspace, _) = project("hf://datasets/org/name@v1.0/data/train.csv", &data);
     let mut command = workspace.command(["run", "p"]);
     command.env("HF_ENDPOINT", &files.address);
@@ -148,10 +167,14 @@ fn a_path_goes_on_inside_archives() {
              columns = {{ label = \"stars\" }}\n\n[prepare]\n"
         )
     };
-    workspace.write("projects/p/project.toml", manifest("file:../../outer.zip/inner.tar.gz/data/*.csv"));
+    workspace
+        .write("projects/p/project.toml", manifest("file:../../outer.zip/inner.tar.gz/data/*.csv"));
     let rows = workspace.json(["run", "p", "--json"])[0]["steps"][0]["summary"]["read"].clone();
     assert_eq!(rows, 120);
-    workspace.write("projects/p/project.toml", manifest("file:../../outer.zip/inner.tar.gz/other/*.csv"));
+    workspace.write(
+        "projects/p/project.toml",
+        manifest("file:../../outer.zip/inner.tar.gz/other/*.csv"),
+    );
     workspace.mesh(["run", "p"]).code(1).tells(["holds nothing at `other/*.csv`", "data/a.csv"]);
     // An archive that is cut, with the digest of what it is.
     let bytes = std::fs::read(workspace.path("outer.zip")).unwrap();
@@ -165,7 +188,8 @@ fn a_path_goes_on_inside_archives() {
 #[test]
 fn a_package_with_another_digest_is_refused() {
     let workspace = Workspace::new();
-    let manifest = std::fs::read_to_string(repository().join("projects/news-topic/project.toml")).unwrap();
+    let manifest =
+        std::fs::read_to_string(repository().join("projects/news-topic/project.toml")).unwrap();
     workspace.write("projects/news-topic/project.toml", manifest.replace("92c3f2eb", "00000000"));
     workspace.mesh(["run", "news-topic"]).code(1).tells([
         "expected 00000000d8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270",

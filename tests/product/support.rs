@@ -146,7 +146,8 @@ impl Ran {
     pub fn tells<const N: usize>(self, parts: [&str; N]) -> Self {
         // Reports wrap lines and draw bars at their start.
         let flat = |text: &str| {
-            let plain: String = text.chars().map(|c| if "│├╰─▶·╭×".contains(c) { ' ' } else { c }).collect();
+            let plain: String =
+                text.chars().map(|c| if "│├╰─▶·╭×".contains(c) { ' ' } else { c }).collect();
             plain.split_whitespace().collect::<Vec<_>>().join(" ")
         };
         let told = flat(&self.err);
@@ -160,8 +161,7 @@ impl Ran {
 impl Serving {
     #[expect(clippy::zombie_processes, reason = "waited for when dropped")]
     pub fn start(mut command: Command) -> Self {
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut text = String::new();
         let mut reader = BufReader::new(child.stdout.take().unwrap());
         loop {

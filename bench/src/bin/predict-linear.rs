@@ -32,7 +32,8 @@ fn main() -> Result<()> {
         let scores = black_box(model.scores(black_box(&texts)));
         let seconds = started.elapsed().as_secs_f64();
         let labels: Vec<_> = scores.iter().map(|row| best(model.labels(), row)).collect();
-        writeln!(output, "{}", json!({ "seconds": seconds, "labels": labels })).into_diagnostic()?;
+        writeln!(output, "{}", json!({ "seconds": seconds, "labels": labels }))
+            .into_diagnostic()?;
         output.flush().into_diagnostic()?;
     }
     Ok(())

@@ -50,7 +50,11 @@ fn write_table(out: &mut String, root: &Value, path: &str, schema: &Value) -> st
             Some(default) => format!("`{default}`"),
         };
         let text = description(schema_or(value, target)).replace('\n', " ").replace('|', "\\|");
-        writeln!(out, "| `{key}` | {} | {default} | {text} |", kind(root, value, &format!("{path}.{key}")))?;
+        writeln!(
+            out,
+            "| `{key}` | {} | {default} | {text} |",
+            kind(root, value, &format!("{path}.{key}"))
+        )?;
     }
     inner.iter().try_for_each(|(path, value)| write_table(out, root, path, value))
 }

@@ -105,8 +105,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str =
-        r#"{"data":{"identifier":"a","namespace":"p","attributes":{"content":"b"},"parameters":{}}}"#;
+    const GOOD: &str = r#"{"data":{"identifier":"a","namespace":"p","attributes":{"content":"b"},"parameters":{}}}"#;
 
     proptest! {
         /// Whatever is sent is read or told: never a panic, and never a fault of ours.

@@ -98,7 +98,8 @@ async fn show(
     };
     let model = workspace.store().get(record.model).await?;
     if context.global.json {
-        let card: serde_json::Value = serde_json::from_str(&model.read("card.json")?).unwrap_or_default();
+        let card: serde_json::Value =
+            serde_json::from_str(&model.read("card.json")?).unwrap_or_default();
         output::json(&json!({ "version": record, "card": card }));
         return Ok(());
     }

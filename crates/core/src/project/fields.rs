@@ -50,9 +50,10 @@ where
 {
     let schema = schemars::schema_for!(T).to_value();
     let mut errors = Vec::new();
-    if let (Ok(Value::Object(given)), Some(known)) =
-        (serde_json::from_str(text), schema.get("properties").and_then(Value::as_object))
-    {
+    // A type without fields has no `properties` at all.
+    let none = serde_json::Map::new();
+    let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
+    if let Ok(Value::Object(given)) = serde_json::from_str(text) {
         let required = schema.get("required").and_then(Value::as_array);
         for key in required.into_iter().flatten().filter_map(Value::as_str) {
             if !given.contains_key(key) {

@@ -68,8 +68,12 @@ impl SplitWriter {
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             // The library's own text holds its version: the bytes must not change with it.
             .set_created_by("mesh".into())
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .build();
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+        // Their values differ from row to row: a dictionary would only cost time.
+        let properties = ["id", "text", "origin"].into_iter().fold(properties, |all, column| {
+            all.set_column_dictionary_enabled(column.into(), false)
+        });
+        let properties = properties.build();
         let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
             .map_err(|error| write_error(path, error))?;
         let columns = std::array::from_fn(|_| StringBuilder::new());

@@ -58,7 +58,7 @@ proptest! {
         fs::write(&path, bytes).unwrap();
         // Any outcome is fine but a panic.
         if let Ok(documents) = read_split(&path) {
-            documents.take(100).take_while(Result::is_ok).for_each(drop);
+            assert!(documents.take(1000).count() < 1000, "reading has no end");
         }
     }
 }

@@ -89,6 +89,34 @@ fn parts_that_do_not_fit_are_refused() {
     assert!(error.to_string().contains("weights.safetensors"), "{error}");
 }
 
+/// A model that knows the words `w0`, `w2`, `w4` and so on, each with weights of its own.
+fn many_words(words: usize) -> LinearModel {
+    let small = model(3, 1);
+    let vocabulary: Vec<_> = (0..words).map(|word| format!("w\tw{}", word * 2)).collect();
+    let weight = (0..words * 3).map(|at| ((at * 37 % 101) as f32 - 50.0) / 10.0).collect();
+    let idf = (0..words).map(|word| 1.0 + (word % 7) as f32).collect();
+    LinearModel::new(small.description, vocabulary, idf, (weight, small.bias)).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn every_known_word_is_found_and_no_other(
+        words in 1usize..3000,
+        asked in prop::collection::vec(0usize..6000, 0..300),
+    ) {
+        let trained = many_words(words);
+        let (_folder, compiled) = compile(&trained, Precision::F32);
+        let text: Vec<_> = asked.iter().map(|word| format!("w{word}")).collect();
+        let text = text.join(" ");
+        let (a, b) = (trained.scores(&[&text]), compiled.scores(&[&text]));
+        for (a, b) in a[0].iter().zip(&b[0]) {
+            // Sums are taken in another order.
+            prop_assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn an_answer_is_the_same_alone_and_in_a_batch(texts in prop::collection::vec("(bank|rates|goal|the|match| |,){0,12}", 1..8)) {

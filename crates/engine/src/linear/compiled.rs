@@ -1,4 +1,4 @@
-use std::{ops::Range, path::Path};
+use std::path::Path;
 
 use memmap2::Mmap;
 use mesh_core::{LoadError, ModelFiles, manifest::Precision};
@@ -6,8 +6,9 @@ use mesh_core::{LoadError, ModelFiles, manifest::Precision};
 use super::{
     Featurizer,
     featurizer::Scratch,
-    pack::{ALIGNMENT, EMPTY, ENTRY_BYTES, Header, MAGIC, NO_ROW, VERSION, start},
+    layout::{GROUP, Header, INDEX_BYTES, Layout, MAGIC, VERSION},
     scoring::{probabilities, term_weight, widen},
+    table::{Candidates, Counts, Record, Table},
 };
 use crate::{EngineError, EngineErrorKind, TextClassifier, map::map};
 
@@ -17,8 +18,7 @@ pub struct CompiledLinear {
     map: Mmap,
     header: Header,
     featurizer: Featurizer,
-    table: Range<usize>,
-    rows: Range<usize>,
+    layout: Layout,
 }
 
 /// Longest header that is read: labels and options need far less.
@@ -35,9 +35,9 @@ impl CompiledLinear {
     /// When the file is not a packed linear model, cut, newer, or contradicts itself.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let map = map(path)?;
-        let (header, table, rows) = layout(path, &map)?;
+        let (header, layout) = read_header(path, &map)?;
         let featurizer = Featurizer::new(&header.features);
-        Ok(Self { map, header, featurizer, table, rows })
+        Ok(Self { map, header, featurizer, layout })
     }
 
     /// Opens the model of a project.
@@ -52,27 +52,32 @@ impl CompiledLinear {
         Self::open(&folder.join(Self::FILE)).map_err(fail)
     }
 
+    fn table(&self) -> Table<'_> {
+        let section = |range: &std::ops::Range<usize>| self.map.get(range.clone());
+        let Layout { control, index, records, silent, stride } = &self.layout;
+        Table {
+            control: section(control).unwrap_or_default(),
+            index: section(index).unwrap_or_default(),
+            records: section(records).unwrap_or_default(),
+            silent: section(silent).unwrap_or_default(),
+            stride: *stride,
+            loud: self.header.records as usize,
+        }
+    }
+
     /// The probabilities of one text.
-    fn score(&self, text: &str, room: &mut Room) -> Vec<f32> {
-        let table = self.map.get(self.table.clone()).unwrap_or_default();
-        let rows = self.map.get(self.rows.clone()).unwrap_or_default();
-        let Room { scratch, hashes, found } = room;
+    fn score(&self, text: &str, table: &Table<'_>, room: &mut Room) -> Vec<f32> {
+        let Room { scratch, hashes, candidates, found, counts } = room;
         hashes.clear();
         self.featurizer.hashes(text, scratch, |hash| hashes.push(hash));
-        // One loop by itself: the processor then waits for many places of the table at once.
-        found.clear();
-        found.extend(hashes.iter().filter_map(|hash| find(table, *hash)));
-        found.sort_unstable();
+        table.find_all(hashes, found, candidates);
         let mut decision = vec![0.0f32; self.header.bias.len()];
         let mut squares = 0.0f32;
-        for same in found.chunk_by(|a, b| a == b) {
-            let Some(entry) = same.first().and_then(|place| entry(table, *place)) else { continue };
-            let count = u32::try_from(same.len()).unwrap_or(u32::MAX);
-            let value = term_weight(count, self.header.features.sublinear_tf) * entry.idf;
+        for (feature, count) in counts.count(found) {
+            let Some(Record { idf, weights }) = table.record(*feature) else { continue };
+            let value = term_weight(*count, self.header.features.sublinear_tf) * idf;
             squares += value * value;
-            if entry.row != NO_ROW {
-                self.add_row(rows, entry.row as usize, value, &mut decision);
-            }
+            self.add(weights, value, &mut decision);
         }
         let scale = if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 };
         for (value, bias) in decision.iter_mut().zip(&self.header.bias) {
@@ -81,20 +86,18 @@ impl CompiledLinear {
         probabilities(&decision, self.header.labels.len())
     }
 
+    /// Adds a feature's weights to the decision values.
     #[inline]
-    fn add_row(&self, rows: &[u8], row: usize, value: f32, decision: &mut [f32]) {
-        let outputs = decision.len();
+    fn add(&self, weights: &[u8], value: f32, decision: &mut [f32]) {
         match self.header.precision {
             Precision::F32 => {
-                let bytes = rows.get(row * outputs * 4..(row + 1) * outputs * 4);
-                let (weights, _) = bytes.unwrap_or_default().as_chunks::<4>();
+                let (weights, _) = weights.as_chunks::<4>();
                 for (sum, weight) in decision.iter_mut().zip(weights) {
                     *sum += f32::from_le_bytes(*weight) * value;
                 }
             }
             _ => {
-                let bytes = rows.get(row * outputs * 2..(row + 1) * outputs * 2);
-                let (weights, _) = bytes.unwrap_or_default().as_chunks::<2>();
+                let (weights, _) = weights.as_chunks::<2>();
                 for (sum, weight) in decision.iter_mut().zip(weights) {
                     *sum += widen(u16::from_le_bytes(*weight)) * value;
                 }
@@ -108,12 +111,9 @@ impl CompiledLinear {
 struct Room {
     scratch: Scratch,
     hashes: Vec<u64>,
+    candidates: Candidates,
     found: Vec<u32>,
-}
-
-struct Entry {
-    row: u32,
-    idf: f32,
+    counts: Counts,
 }
 
 impl TextClassifier for CompiledLinear {
@@ -122,45 +122,23 @@ impl TextClassifier for CompiledLinear {
     }
 
     fn scores(&self, texts: &[&str]) -> Vec<Vec<f32>> {
-        let mut room = Room::default();
-        texts.iter().map(|text| self.score(text, &mut room)).collect()
+        let (table, mut room) = (self.table(), Room::default());
+        texts.iter().map(|text| self.score(text, &table, &mut room)).collect()
     }
 }
 
-/// The place of a hash in the table, if it is there. A full table ends the search after one
-/// round.
-#[inline]
-fn find(table: &[u8], hash: u64) -> Option<u32> {
-    let (entries, _) = table.as_chunks::<ENTRY_BYTES>();
-    let mut place = start(hash, entries.len());
-    for _ in 0..entries.len() {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *entries.get(place)?;
-        if u32::from_le_bytes([i, j, k, l]) == EMPTY {
-            return None;
-        }
-        if u64::from_le_bytes([a, b, c, d, e, f, g, h]) == hash {
-            return u32::try_from(place).ok();
-        }
-        place = if place + 1 == entries.len() { 0 } else { place + 1 };
-    }
-    None
-}
-
-#[inline]
-fn entry(table: &[u8], place: u32) -> Option<Entry> {
-    let (entries, _) = table.as_chunks::<ENTRY_BYTES>();
-    let [.., i, j, k, l, m, n, o, p] = *entries.get(place as usize)?;
-    Some(Entry { row: u32::from_le_bytes([i, j, k, l]), idf: f32::from_le_bytes([m, n, o, p]) })
-}
-
-/// Reads the header, and finds where the table and the rows are.
-fn layout(path: &Path, bytes: &[u8]) -> Result<(Header, Range<usize>, Range<usize>), EngineError> {
+/// Reads the header, and checks that all it promises is there.
+fn read_header(path: &Path, bytes: &[u8]) -> Result<(Header, Layout), EngineError> {
     let fail = |reason: &str| EngineError::format(path, reason);
     let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| fail("it is no compiled linear model"))?;
     let (version, rest) = number(rest).ok_or_else(|| fail("it is cut"))?;
     if version != VERSION {
         let reason = format!("it has version {version}, this program reads {VERSION}");
-        return Err(EngineError::new(path, EngineErrorKind::Newer, reason));
+        let kind = match version > VERSION {
+            true => EngineErrorKind::Newer,
+            false => EngineErrorKind::Format,
+        };
+        return Err(EngineError::new(path, kind, reason));
     }
     let (length, rest) = number(rest).ok_or_else(|| fail("it is cut"))?;
     let length = length as usize;
@@ -170,30 +148,23 @@ fn layout(path: &Path, bytes: &[u8]) -> Result<(Header, Range<usize>, Range<usiz
     let text = rest.get(..length).ok_or_else(|| fail("it is cut"))?;
     let header: Header = serde_json::from_slice(text)
         .map_err(|error| EngineError::format(path, format!("its header is damaged: {error}")))?;
-    let labels = header.labels.len();
-    let outputs = if labels == 2 { 1 } else { labels };
-    if labels < 2 || header.bias.len() != outputs || header.places == 0 {
+    let few = header.labels.len() < 2 || (header.places as usize) < GROUP;
+    if few || header.bias.len() != header.outputs() {
         return Err(fail("its header contradicts itself"));
     }
-    let width = if header.precision == Precision::F32 { 4 } else { 2 };
-    let section = |start: usize, count: usize, size: usize| {
-        let start = start.checked_next_multiple_of(ALIGNMENT)?;
-        let end = start.checked_add(count.checked_mul(size)?)?;
-        (end <= bytes.len()).then_some(start..end)
-    };
-    let table = section(MAGIC.len() + 8 + length, header.places as usize, ENTRY_BYTES);
-    let table = table.ok_or_else(|| fail("its table is cut"))?;
-    let rows = section(table.end, header.rows as usize, outputs * width);
-    let rows = rows.ok_or_else(|| fail("its weights are cut"))?;
-    let (entries, _) = bytes.get(table.clone()).unwrap_or_default().as_chunks::<ENTRY_BYTES>();
-    for entry in entries {
-        let [.., i, j, k, l, _, _, _, _] = *entry;
-        let row = u32::from_le_bytes([i, j, k, l]);
-        if row >= header.rows && row != EMPTY && row != NO_ROW {
-            return Err(fail("its table points outside of its weights"));
+    let layout = header.layout(length).ok_or_else(|| fail("its header contradicts itself"))?;
+    if layout.silent.end > bytes.len() {
+        return Err(fail("it is cut"));
+    }
+    let features = u64::from(header.records) + u64::from(header.silent);
+    let (index, _) = bytes.get(layout.index.clone()).unwrap_or_default().as_chunks::<INDEX_BYTES>();
+    let control = bytes.get(layout.control.clone()).unwrap_or_default();
+    for (entry, control) in index.iter().zip(control) {
+        if *control != 0 && u64::from(u32::from_le_bytes(*entry)) >= features {
+            return Err(fail("its table points outside of its features"));
         }
     }
-    Ok((header, table, rows))
+    Ok((header, layout))
 }
 
 fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {

@@ -2,9 +2,11 @@
 
 mod compiled;
 mod featurizer;
+mod layout;
 mod model;
 mod pack;
 mod scoring;
+mod table;
 
 pub use compiled::CompiledLinear;
 pub use featurizer::{Featurizer, Scratch as FeatureScratch};

@@ -24,7 +24,8 @@ fn narrow(value: f64) -> f32 {
 pub(super) fn term_weight(count: u32, sublinear: bool) -> f32 {
     #[expect(clippy::cast_precision_loss, reason = "a text has fewer words than f32 has integers")]
     let count = count as f32;
-    if sublinear { 1.0 + count.ln() } else { count }
+    // Most terms occur once, and logarithms are slow.
+    if sublinear && count > 1.0 { 1.0 + count.ln() } else { count }
 }
 
 /// The value of a 16-bit float, without the branches that keep a compiler from vectorising:

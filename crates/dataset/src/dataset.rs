@@ -4,7 +4,7 @@ use std::{
 };
 
 use mesh_core::ArtifactDir;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     DATASET_FORMAT, DatasetError, DatasetErrorKind, DatasetSchema, Documents, SplitName,
@@ -41,11 +41,13 @@ impl Dataset {
     /// When its schema or statistics cannot be read, or are of a newer format.
     pub fn open_folder(folder: &Path) -> Result<Self, DatasetError> {
         let path = folder.join(Self::SCHEMA);
-        let schema: DatasetSchema = read_json(&path)?;
-        if schema.format > DATASET_FORMAT {
-            let reason = format!("it has format {}", schema.format);
+        // First the version by itself: a newer schema may hold what this program does not know.
+        let Versioned { format } = read_json(&path)?;
+        if format > DATASET_FORMAT {
+            let reason = format!("it has format {format}, this program reads {DATASET_FORMAT}");
             return Err(DatasetError::new("read", &path, DatasetErrorKind::Newer, reason));
         }
+        let schema = read_json(&path)?;
         let statistics = read_json(&folder.join(Self::STATISTICS))?;
         Ok(Self { folder: folder.to_owned(), schema, statistics })
     }
@@ -75,6 +77,11 @@ impl Dataset {
     pub fn read(&self, split: SplitName) -> Result<Documents, DatasetError> {
         read_split(&self.folder.join(split.file_name()))
     }
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, DatasetError> {

@@ -29,4 +29,4 @@ pub use statistics::{
     DuplicateStatistics, LeakageExample, LeakageStatistics, LengthStatistics, RejectedRow,
     SplitStatistics, Statistics,
 };
-pub use table::{Document, Documents, SplitWriter, read_split};
+pub use table::{Document, Documents, SplitWriter, guarded, read_split};

@@ -1,5 +1,6 @@
 use std::{
     fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,6 +13,7 @@ use parquet::{
         arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
     },
     basic::{Compression, ZstdLevel},
+    errors::ParquetError,
     file::properties::WriterProperties,
 };
 
@@ -44,7 +46,8 @@ pub struct SplitWriter {
 /// Documents of a Parquet file, read a batch at a time.
 pub struct Documents {
     path: PathBuf,
-    reader: ParquetRecordBatchReader,
+    /// Nothing once reading has failed.
+    reader: Option<ParquetRecordBatchReader>,
     batch: Option<(RecordBatch, usize)>,
 }
 
@@ -68,8 +71,12 @@ impl SplitWriter {
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             // The library's own text holds its version: the bytes must not change with it.
             .set_created_by("mesh".into())
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .build();
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+        // Their values differ from row to row: a dictionary would only cost time.
+        let properties = ["id", "text", "origin"].into_iter().fold(properties, |all, column| {
+            all.set_column_dictionary_enabled(column.into(), false)
+        });
+        let properties = properties.build();
         let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
             .map_err(|error| write_error(path, error))?;
         let columns = std::array::from_fn(|_| StringBuilder::new());
@@ -124,7 +131,7 @@ impl SplitWriter {
 pub fn read_split(path: &Path) -> Result<Documents, DatasetError> {
     let file = File::open(path).map_err(|error| DatasetError::io("open", path, error))?;
     let fail = |error| DatasetError::new("read", path, DatasetErrorKind::Format, error);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fail)?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(fail)?;
     for name in COLUMNS {
         let found = builder.schema().field_with_name(name).map(Field::data_type);
         if !matches!(found, Ok(DataType::Utf8)) {
@@ -132,8 +139,8 @@ pub fn read_split(path: &Path) -> Result<Documents, DatasetError> {
             return Err(DatasetError::new("read", path, DatasetErrorKind::Format, reason));
         }
     }
-    let reader = builder.with_batch_size(1024).build().map_err(fail)?;
-    Ok(Documents { path: path.to_owned(), reader, batch: None })
+    let reader = guarded(|| builder.with_batch_size(1024).build()).map_err(fail)?;
+    Ok(Documents { path: path.to_owned(), reader: Some(reader), batch: None })
 }
 
 impl Iterator for Documents {
@@ -151,15 +158,28 @@ impl Iterator for Documents {
                     DatasetError::new("read", &self.path, DatasetErrorKind::Format, reason)
                 }));
             }
-            match self.reader.next()? {
-                Ok(batch) => self.batch = Some((batch, 0)),
+            let reader = self.reader.as_mut()?;
+            match guarded(|| Ok(reader.next().transpose()?)) {
+                Ok(batch) => self.batch = Some((batch?, 0)),
                 Err(error) => {
+                    (self.reader, self.batch) = (None, None);
                     let kind = DatasetErrorKind::Format;
                     return Some(Err(DatasetError::new("read", &self.path, kind, error)));
                 }
             }
         }
     }
+}
+
+/// Calls the Parquet library on bytes that may be damaged: it panics on some of them, where this
+/// gives an error.
+///
+/// # Errors
+/// What the library says, or that the file is damaged.
+pub fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    // What it was called on is not used again after an error, so it may be left half-way.
+    let result = catch_unwind(AssertUnwindSafe(read));
+    result.unwrap_or_else(|_| Err(ParquetError::General("the file is damaged".into())))
 }
 
 fn document(batch: &RecordBatch, row: usize) -> Option<Document> {
@@ -175,9 +195,9 @@ fn document(batch: &RecordBatch, row: usize) -> Option<Document> {
     })
 }
 
-fn write_error(path: &Path, error: parquet::errors::ParquetError) -> DatasetError {
+fn write_error(path: &Path, error: ParquetError) -> DatasetError {
     // The writer wraps what the operating system said; a full disk must stay one.
-    if let parquet::errors::ParquetError::External(source) = &error
+    if let ParquetError::External(source) = &error
         && let Some(io) = source.downcast_ref::<std::io::Error>()
     {
         return DatasetError::io("write", path, std::io::Error::new(io.kind(), error));

@@ -162,7 +162,9 @@ impl Bucket {
             if alike >= threshold {
                 known = true;
                 clusters.join(*leader, row);
-                if clusters.examples.len() < EXAMPLES {
+                // One pair of each group tells more than five of the first.
+                let told = clusters.examples.iter().any(|(first, _, _)| first == leader);
+                if clusters.examples.len() < EXAMPLES && !told {
                     clusters.examples.push((*leader, row, alike));
                 }
             }

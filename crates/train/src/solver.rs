@@ -201,14 +201,10 @@ impl<'a> Solver<'a> {
             for (index, value) in indices.iter().zip(values) {
                 let start = *index as usize * classes;
                 let weights = self.weights.get_mut(start..start + classes).unwrap_or_default();
-                for (weight, change) in weights.iter_mut().zip(&change) {
-                    *weight += change * value;
-                }
+                add_scaled(weights, &change, *value);
             }
             let weights = self.weights.get_mut(intercept..intercept + classes).unwrap_or_default();
-            for (weight, change) in weights.iter_mut().zip(&change) {
-                *weight += change;
-            }
+            add_scaled(weights, &change, 1.0);
         }
         (losses, entropies)
     }
@@ -327,19 +323,44 @@ fn solve_share(a: f64, t: f64, u: &mut f64) -> f64 {
     share
 }
 
+/// Reads the ends of the weights of a row's columns, so that the processor fetches many of them at
+/// once. Training waits for memory more than it computes: without this it takes twice as long.
+fn fetch(weights: &[f32], indices: &[u32], classes: usize) {
+    let mut seen = 0;
+    for index in indices {
+        let start = *index as usize * classes;
+        if let Some([first, .., last]) = weights.get(start..start + classes) {
+            seen ^= first.to_bits() ^ last.to_bits();
+        }
+    }
+    std::hint::black_box(seen);
+}
+
 /// The decision values of a row: the intercept, and the weights of its columns.
 fn decide(weights: &[f32], (indices, values): (&[u32], &[f32]), decision: &mut [f32]) {
     let classes = decision.len();
+    fetch(weights, indices, classes);
     let intercept = weights.get(weights.len() - classes..).unwrap_or_default();
     for (sum, weight) in decision.iter_mut().zip(intercept) {
         *sum = *weight;
     }
     for (index, value) in indices.iter().zip(values) {
         let start = *index as usize * classes;
-        let weights = weights.get(start..start + classes).unwrap_or_default();
-        for (sum, weight) in decision.iter_mut().zip(weights) {
-            *sum += weight * value;
-        }
+        add_scaled(decision, weights.get(start..start + classes).unwrap_or_default(), *value);
+    }
+}
+
+/// Adds a multiple of one vector to another, in fours that the compiler sees as one.
+#[inline]
+fn add_scaled(sums: &mut [f32], values: &[f32], factor: f32) {
+    let (sums, last_sums) = sums.as_chunks_mut::<4>();
+    let (values, last_values) = values.as_chunks::<4>();
+    for (sums, values) in sums.iter_mut().zip(values) {
+        let ([a, b, c, d], [e, f, g, h]) = (*sums, *values);
+        *sums = [a + e * factor, b + f * factor, c + g * factor, d + h * factor];
+    }
+    for (sum, value) in last_sums.iter_mut().zip(last_values) {
+        *sum += value * factor;
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Train {
 }
 
 /// Raised whenever the same dataset and options would give another model.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("failed to write {file}")]

@@ -2,6 +2,7 @@ use std::fs::File;
 
 use arrow_array::{Array, ArrayRef, StringArray};
 use arrow_schema::{DataType, SchemaRef};
+use mesh_dataset::guarded;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
 use super::{Opened, Sink, mapped, no_column};
@@ -14,7 +15,7 @@ const BATCH_ROWS: usize = 256;
 pub(super) fn read_parquet(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), PrepareError> {
     let opened = File::open(file.path).map_err(|error| PrepareError::file(file.name, error))?;
     let fail = |error| PrepareError::file(file.name, error);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(fail)?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(opened)).map_err(fail)?;
     let names = |schema: &SchemaRef| -> Vec<String> {
         schema.fields().iter().map(|field| field.name().clone()).collect()
     };
@@ -28,10 +29,10 @@ pub(super) fn read_parquet(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), Prep
     let mask = ProjectionMask::roots(builder.parquet_schema(), kept);
     let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0).max(1);
     let size = file.path.metadata().map_or(0, |found| found.len());
-    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(fail)?;
+    let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+    let mut reader = guarded(|| builder.build()).map_err(fail)?;
     let mut number = 0u64;
-    for batch in reader {
-        let batch = batch.map_err(|error| PrepareError::file(file.name, error))?;
+    while let Some(batch) = guarded(|| Ok(reader.next().transpose()?)).map_err(fail)? {
         let names = names(&batch.schema());
         let columns: Vec<StringArray> = batch.columns().iter().map(as_text).collect();
         for row in 0..batch.num_rows() {

@@ -1,10 +1,13 @@
 //! Sources that cannot be used, in part or at all.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use proptest::prelude::*;
 
-use crate::support::{Bench, CSV, csv};
+use crate::{
+    formats::parquet,
+    support::{Bench, CSV, csv},
+};
 
 /// Bad rows after 300 good ones, and what they are counted as.
 struct Case {
@@ -236,6 +239,25 @@ proptest! {
         // Any outcome is fine but a panic and a row that is lost.
         let manifest = format!("format = \"{format}\"\n{header}[prepare]\nmax_rejected = 1.0\nsplit = {{ train = 1.0, validation = 0.0, test = 0.0 }}");
         if let Ok(made) = bench.run(&manifest) {
+            made.check();
+        }
+    }
+
+    #[test]
+    fn a_damaged_parquet_file_never_breaks_the_reader(
+        damages in prop::collection::vec((0.0..1.0f64, any::<u8>()), 1..4),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d.parquet");
+        parquet(&path);
+        let mut bytes = fs::read(&path).unwrap();
+        for (at, byte) in damages {
+            let at = (at * bytes.len() as f64) as usize;
+            bytes[at] = byte;
+        }
+        fs::write(&path, bytes).unwrap();
+        let bench = Bench::over(vec![("d.parquet".into(), path)]);
+        if let Ok(made) = bench.run("format = \"parquet\"\n[prepare]\nmax_rejected = 1.0") {
             made.check();
         }
     }

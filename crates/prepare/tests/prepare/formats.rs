@@ -15,7 +15,7 @@ fn documents(made: &Made) -> Vec<(String, Option<String>)> {
     all
 }
 
-fn parquet(path: &Path) {
+pub(crate) fn parquet(path: &Path) {
     let rows = rows(50);
     type Row = (String, String, &'static str);
     let strings = |get: for<'a> fn(&'a Row) -> &'a str| -> ArrayRef {

@@ -12,16 +12,7 @@ const STEPS: usize = 60;
 /// convex in the inverse temperature; a golden-section search finds it to six digits.
 #[must_use]
 pub fn temperature(decision: &[Vec<f32>], labels: &[u32]) -> f32 {
-    let loss = |inverse: f64| -> f64 {
-        let one = |(row, label): (&Vec<f32>, &u32)| {
-            let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 =
-                row.iter().map(|value| (f64::from(value - highest) * inverse).exp()).sum();
-            let own = row.get(*label as usize).copied().unwrap_or(highest);
-            sum.ln() - f64::from(own - highest) * inverse
-        };
-        decision.iter().zip(labels).map(one).sum()
-    };
+    let loss = |inverse: f64| log_loss(decision, labels, inverse);
     let golden = (5.0f64.sqrt() - 1.0) / 2.0;
     let (mut low, mut high) = ((1.0 / RANGE.1).ln(), (1.0 / RANGE.0).ln());
     for _ in 0..STEPS {
@@ -31,6 +22,17 @@ pub fn temperature(decision: &[Vec<f32>], labels: &[u32]) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "a temperature needs few digits")]
     let found = (1.0 / ((low + high) / 2.0).exp()) as f32;
     found
+}
+
+/// The sum of the log losses of decision values that are multiplied by the inverse temperature.
+pub(crate) fn log_loss(decision: &[Vec<f32>], labels: &[u32], inverse: f64) -> f64 {
+    let one = |(row, label): (&Vec<f32>, &u32)| {
+        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = row.iter().map(|value| (f64::from(value - highest) * inverse).exp()).sum();
+        let own = row.get(*label as usize).copied().unwrap_or(highest);
+        sum.ln() - f64::from(own - highest) * inverse
+    };
+    decision.iter().zip(labels).map(one).sum()
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod error;
 mod linear;
 mod matrix;
 mod metrics;
+mod search;
 mod solver;
 mod step;
 mod vectorizer;

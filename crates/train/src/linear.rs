@@ -11,7 +11,9 @@ use mesh_engine::{LINEAR_FORMAT, LinearDescription, LinearModel};
 
 use crate::{
     Calibration, Evaluation, Matrix, Problem, SearchRow, Solution, Solver, SolverOptions,
-    TopFeatures, TrainError, TrainErrorKind, Vectorizer, calibrate, metrics, vectorizer::Counter,
+    TopFeatures, TrainError, TrainErrorKind, Vectorizer, calibrate,
+    search::{Tried, choose},
+    vectorizer::Counter,
 };
 
 /// A fitted model, and how it came about.
@@ -200,8 +202,7 @@ impl LinearTrainer<'_> {
         }
         let task = self.context.progress.begin("fit", None, Unit::Items);
         let mut solver = Solver::new(problem);
-        let mut best: Option<(f64, Solution, f64)> = None;
-        let mut search = Vec::new();
+        let (mut solutions, mut tried, mut search) = (Vec::new(), Vec::new(), Vec::new());
         for c in &values {
             task.note(&format!("fit, C = {c}"));
             let options = SolverOptions {
@@ -217,23 +218,26 @@ impl LinearTrainer<'_> {
                 self.context.cancel.check()
             };
             let solution = solver.solve(&options, &check).map_err(Stopped::Interrupted)?;
-            let score = (!validation.labels.is_empty()).then(|| {
+            let measured = (!validation.labels.is_empty()).then(|| {
                 let decision = solution.decide(&validation.matrix);
-                metrics::macro_f1(&validation.labels, &decision, labels.len())
+                Tried::measure(&validation.labels, &decision, labels.len())
             });
             search.push(SearchRow {
                 c: *c,
-                validation_macro_f1: score,
+                validation_macro_f1: measured.as_ref().map(|tried| tried.macro_f1),
+                validation_log_loss: measured.as_ref().map(|tried| tried.log_loss),
                 passes: solution.passes,
                 gap: solution.gap,
                 converged: solution.converged,
             });
-            let score = score.unwrap_or_default();
-            if best.as_ref().is_none_or(|(most, ..)| score > *most) {
-                best = Some((score, solution, *c));
-            }
+            solutions.push((solution, *c));
+            tried.extend(measured);
         }
-        let (_, solution, c) = best.ok_or_else(|| TrainError::new(TrainErrorKind::NoFeatures))?;
+        // Without a validation split there is one solution only, and nothing was measured.
+        let (solution, c) = solutions
+            .into_iter()
+            .nth(choose(&tried))
+            .ok_or_else(|| TrainError::new(TrainErrorKind::NoFeatures))?;
         Ok((solution, search, c))
     }
 
@@ -254,8 +258,9 @@ impl LinearTrainer<'_> {
 
     fn notes(&self, search: &[SearchRow], validation: usize) -> Vec<String> {
         let mut notes = vec![
-            "the model was fitted on the training split only; the validation split chose C and \
-             the temperature, the test split was used once, for the figures above"
+            "the model was fitted on the training split only; the validation split chose C (by \
+             macro-F1, and by log loss where that cannot tell) and the temperature; the test \
+             split was used once, for the figures above"
                 .to_owned(),
         ];
         if validation == 0 && self.options.c.len() > 1 {

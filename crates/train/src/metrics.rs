@@ -112,7 +112,8 @@ pub(crate) fn macro_f1(truth: &[u32], decision: &[Vec<f32>], labels: usize) -> f
     headline(&confusion(&pairs, labels)).1
 }
 
-fn best(row: &[f32]) -> u32 {
+/// The label with the highest value, the first of equals.
+pub(crate) fn best(row: &[f32]) -> u32 {
     let highest = row.iter().zip(0u32..).max_by(|a, b| a.0.total_cmp(b.0).then(b.1.cmp(&a.1)));
     highest.map_or(0, |(_, label)| label)
 }

@@ -51,7 +51,7 @@ pub struct LinearOptions {
     /// What a text is made into.
     pub features: Features,
     /// Inverse strengths of the regularisation to try, as scikit-learn's `C`. With more than
-    /// one, the best macro-F1 on the validation split decides.
+    /// one, macro-F1 on the validation split decides, and log loss where that cannot tell.
     pub c: Vec<f64>,
     /// How much each label's documents weigh.
     pub class_weight: ClassWeight,

@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     fn zipped() -> Vec<u8> {
-        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let mut writer = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
         let options = zip::write::SimpleFileOptions::default();
         for name in ["a/b.csv", "a/c/d.csv", "e.txt"] {
             writer.start_file(name, options).unwrap();

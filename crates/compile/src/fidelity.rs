@@ -17,6 +17,8 @@ pub struct Fidelity {
     pub max_difference: f64,
     /// The accuracy of the uncompiled model on the texts, less that of the compiled one.
     pub accuracy_drop: f64,
+    /// The macro-F1 of the uncompiled model on the texts, less that of the compiled one.
+    pub macro_f1_drop: f64,
     /// What packing kept.
     pub pack: PackReport,
 }
@@ -37,11 +39,17 @@ impl Fidelity {
         compiled: &[Vec<f32>],
     ) -> Self {
         let (mut same, mut difference, mut right) = (0usize, 0.0f32, 0i64);
+        let mut given = (Vec::new(), Vec::new());
         for ((a, b), truth) in trained.iter().zip(compiled).zip(truth) {
-            same += usize::from(best(a) == best(b));
-            right += i64::from(best(a) == *truth) - i64::from(best(b) == *truth);
+            let (one, other) = (best(a), best(b));
+            same += usize::from(one == other);
+            right += i64::from(one == *truth) - i64::from(other == *truth);
             difference = a.iter().zip(b).fold(difference, |most, (a, b)| most.max((a - b).abs()));
+            given.0.push(one);
+            given.1.push(other);
         }
+        let labels = trained.first().map_or(0, Vec::len);
+        let macro_f1 = |given: &[usize]| macro_f1(truth, given, labels);
         #[expect(clippy::cast_precision_loss, reason = "counts of texts")]
         let share = |count: f64| count / trained.len().max(1) as f64;
         #[expect(clippy::cast_precision_loss, reason = "counts of texts")]
@@ -53,12 +61,47 @@ impl Fidelity {
             agreement,
             max_difference: f64::from(difference),
             accuracy_drop,
+            macro_f1_drop: macro_f1(&given.0) - macro_f1(&given.1),
             pack,
         }
     }
 }
 
+/// The mean F1 over the labels that texts have or were given.
+fn macro_f1(truth: &[usize], given: &[usize], labels: usize) -> f64 {
+    // Per label: texts with it that were given it, texts with it, texts given it.
+    let mut counts = vec![(0u32, 0u32, 0u32); labels];
+    for (truth, given) in truth.iter().zip(given) {
+        if let Some((right, has, _)) = counts.get_mut(*truth) {
+            *has += 1;
+            *right += u32::from(truth == given);
+        }
+        if let Some((.., gets)) = counts.get_mut(*given) {
+            *gets += 1;
+        }
+    }
+    let present = counts.iter().filter(|(_, has, gets)| has + gets > 0);
+    let (sum, count) = present.fold((0.0, 0.0), |(sum, count), (right, has, gets)| {
+        (sum + 2.0 * f64::from(*right) / f64::from(has + gets), count + 1.0)
+    });
+    if count > 0.0 { sum / count } else { 0.0 }
+}
+
 fn best(row: &[f32]) -> usize {
     let highest = row.iter().zip(0..).max_by(|a, b| a.0.total_cmp(b.0).then(b.1.cmp(&a.1)));
     highest.map_or(0, |(_, label)| label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn macro_f1_is_that_of_the_trainer() {
+        // The table of the trainer's own test, checked with scikit-learn.
+        let measured = macro_f1(&[0, 0, 0, 1, 1, 2], &[0, 0, 1, 1, 2, 2], 3);
+        assert!((measured - (0.8 + 0.5 + 2.0 / 3.0) / 3.0).abs() < 1e-12, "{measured}");
+        assert_eq!(macro_f1(&[], &[], 3), 0.0);
+        assert_eq!(macro_f1(&[usize::MAX, 1], &[1, 1], 3), 2.0 / 3.0);
+    }
 }

@@ -19,7 +19,7 @@ pub struct Compile {
 }
 
 /// Raised whenever the same model would give another compiled model.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Texts that the two models are compared on, at most.
 const MAX_TEXTS: usize = 5_000;
 /// Texts between two looks at whether to stop.

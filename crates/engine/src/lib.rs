@@ -15,11 +15,18 @@
 //! assert_eq!(names, ["w\trates", "w\twere", "w\trates were", "w\tcut", "w\twere cut"]);
 //! ```
 
+mod encoder;
 mod error;
+mod kernel;
 mod linear;
 mod map;
 
+pub use encoder::{
+    Architecture, CompiledEncoder, EncoderConfig, EncoderOptions, HeadKind, HiddenActivation,
+    Pooling, ReferenceEncoder, TextTokenizer, Windows, normalise, pack_encoder,
+};
 pub use error::{EngineError, EngineErrorKind};
+pub use kernel::{Peak, Target, TargetError, peak};
 pub use linear::{
     CompiledLinear, FeatureScratch, Featurizer, LINEAR_FORMAT, LinearDescription, LinearModel,
     PackReport, pack,

@@ -1,0 +1,81 @@
+//! Transformer encoders: BERT, DistilBERT, RoBERTa and XLM-RoBERTa.
+//!
+//! [`ReferenceEncoder`] is a model folder as it was trained, run in the plainest way;
+//! [`pack_encoder`] makes one file of it for a target, which [`CompiledEncoder`] maps into memory
+//! and runs fast. A batch has no padding: the tokens of its texts lie one after the other, products
+//! run over all of them, attention runs text by text.
+
+mod compiled;
+mod config;
+mod forward;
+mod layout;
+mod pack;
+mod reference;
+mod tensors;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod weights;
+
+pub use compiled::CompiledEncoder;
+pub use config::{Architecture, EncoderConfig, HeadKind, HiddenActivation};
+pub use pack::pack_encoder;
+pub use reference::ReferenceEncoder;
+use serde::{Deserialize, Serialize};
+pub use tokens::{TextTokenizer, Windows};
+
+/// How the hidden states of a text become one vector.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pooling {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// The first one's: the token that stands for the text.
+    Cls,
+}
+
+/// What is decided when an encoder is compiled, beside its target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EncoderOptions {
+    /// How hidden states become one vector.
+    pub pooling: Pooling,
+    /// The most tokens of one window of a text, special ones included; as many as the encoder has
+    /// positions without it.
+    pub max_tokens: Option<usize>,
+}
+
+impl Pooling {
+    /// The vector of a text.
+    #[must_use]
+    pub fn pool<'a>(self, mut rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
+        let mut pooled = rows.next().map(<[f32]>::to_vec).unwrap_or_default();
+        if self == Self::Cls {
+            return pooled;
+        }
+        let mut count = 1.0;
+        for row in rows {
+            pooled.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            count += 1.0;
+        }
+        pooled.iter_mut().for_each(|sum| *sum /= count);
+        pooled
+    }
+}
+
+impl EncoderOptions {
+    /// The most tokens of a window of an encoder.
+    #[must_use]
+    pub fn max_tokens(&self, config: &EncoderConfig) -> usize {
+        let longest = config.max_tokens();
+        self.max_tokens.map_or(longest, |wanted| wanted.clamp(3, longest))
+    }
+}
+
+/// Scales a vector to length 1; one of zeros stays as it is.
+pub fn normalise(vector: &mut [f32]) {
+    let length = reference::dot(vector, vector).sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|value| *value /= length);
+    }
+}

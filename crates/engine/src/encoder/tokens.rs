@@ -1,0 +1,91 @@
+//! From texts to the tokens of an encoder, cut to windows where a text is longer than the model.
+
+use std::path::Path;
+
+use tokenizers::Tokenizer;
+
+use crate::EngineError;
+
+/// The tokenizer of a model folder.
+pub struct TextTokenizer {
+    tokenizer: Tokenizer,
+    /// Special tokens before a text.
+    before: Vec<u32>,
+    /// Special tokens behind a text.
+    behind: Vec<u32>,
+}
+
+/// A text as windows of tokens, special tokens in each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Windows {
+    /// The windows, in the order of the text; none for a text without tokens.
+    pub windows: Vec<Vec<u32>>,
+    /// Tokens of the whole text, special ones counted once.
+    pub tokens: usize,
+}
+
+/// Longer tokenizers are of no model known.
+const MAX_BYTES: u64 = 256 << 20;
+
+impl TextTokenizer {
+    /// The name of its file.
+    pub const FILE: &str = "tokenizer.json";
+
+    /// Reads a tokenizer for a model with a vocabulary of this size.
+    ///
+    /// # Errors
+    /// When the file is missing or no tokenizer, or knows tokens that the model does not have.
+    pub fn read(path: &Path, vocabulary: usize) -> Result<Self, EngineError> {
+        let wrong = |reason: String| EngineError::foreign(path, reason);
+        let size = std::fs::metadata(path).map_err(|error| EngineError::io(path, error))?.len();
+        if size > MAX_BYTES {
+            return Err(wrong(format!("{size} bytes are no tokenizer")));
+        }
+        let bytes = std::fs::read(path).map_err(|error| EngineError::io(path, error))?;
+        let mut tokenizer = Tokenizer::from_bytes(bytes)
+            .map_err(|error| wrong(format!("it is no tokenizer: {error}")))?;
+        // Windows are cut here, and nothing is padded.
+        let _ = tokenizer.with_truncation(None);
+        tokenizer.with_padding(None);
+        let largest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0) as usize;
+        if largest >= vocabulary {
+            return Err(wrong(format!(
+                "it does not fit the model: it knows {} tokens, the model {vocabulary}",
+                largest + 1
+            )));
+        }
+        let example = tokenizer
+            .encode_fast("a", true)
+            .map_err(|error| wrong(format!("it cannot read a letter: {error}")))?;
+        let special = example.get_special_tokens_mask();
+        let count = special.iter().take_while(|mark| **mark == 1).count();
+        let last = special.iter().rev().take_while(|mark| **mark == 1).count();
+        let ids = example.get_ids();
+        let before = ids.get(..count).unwrap_or_default().to_vec();
+        let behind =
+            ids.get(ids.len() - last.min(ids.len() - count)..).unwrap_or_default().to_vec();
+        Ok(Self { tokenizer, before, behind })
+    }
+
+    /// The tokens of a text, in windows of at most `max_tokens`. A text whose characters give no
+    /// tokens at all has no windows.
+    #[must_use]
+    pub fn windows(&self, text: &str, max_tokens: usize) -> Windows {
+        // What cannot be encoded has no tokens: the tokenizers of encoders refuse nothing.
+        let ids = match self.tokenizer.encode_fast(text, false) {
+            Ok(encoding) => encoding.get_ids().to_vec(),
+            Err(_) => Vec::new(),
+        };
+        let special = self.before.len() + self.behind.len();
+        let room = max_tokens.saturating_sub(special).max(1);
+        let whole = |part: &[u32]| [&self.before, part, &self.behind].concat();
+        let tokens = if ids.is_empty() { 0 } else { ids.len() + special };
+        Windows { windows: ids.chunks(room).map(whole).collect(), tokens }
+    }
+}
+
+impl std::fmt::Debug for TextTokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextTokenizer").finish_non_exhaustive()
+    }
+}

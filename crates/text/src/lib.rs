@@ -1,8 +1,8 @@
-//! Text for machines: normalisation, words, languages.
+//! Text for machines: normalisation, words, stopwords, languages.
 //!
 //! ```
 //! use mesh_core::manifest::Normalise;
-//! use mesh_text::{language, normalise, word_count};
+//! use mesh_text::{Stopwords, language, normalise, word_count};
 //!
 //! let options = Normalise { html_entities: true, ..Normalise::default() };
 //! assert_eq!(normalise("  Caf\u{65}\u{301}\n&amp; bar ", &options), "Café & bar");
@@ -10,12 +10,15 @@
 //! let text = "The central bank left its interest rates where they were, and said that it would \
 //!             look at them again in the autumn, when the new figures are there.";
 //! assert_eq!(language(text), Some("en"));
+//! assert!(Stopwords::of("en").is_some_and(|list| list.contains("The")));
 //! ```
 
 mod language;
 mod normalise;
+mod stopwords;
 mod words;
 
 pub use language::language;
 pub use normalise::normalise;
+pub use stopwords::Stopwords;
 pub use words::{word_count, words};

@@ -21,4 +21,4 @@ mod words;
 pub use language::language;
 pub use normalise::normalise;
 pub use stopwords::Stopwords;
-pub use words::{word_count, words};
+pub use words::{word_count, word_indices, words};

@@ -6,6 +6,11 @@ pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.unicode_words()
 }
 
+/// The words of a text like [`words`], each with the byte at which it starts.
+pub fn word_indices(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.unicode_word_indices()
+}
+
 /// How many words a text has.
 #[must_use]
 pub fn word_count(text: &str) -> usize {
@@ -31,6 +36,17 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(words(text).collect::<Vec<_>>(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn words_stand_where_they_are_said_to() {
+        let text = "Größe, 3.14 – 中文";
+        let found: Vec<_> = word_indices(text).collect();
+        assert_eq!(found, [(0, "Größe"), (9, "3.14"), (18, "中"), (21, "文")]);
+        assert_eq!(
+            found.into_iter().map(|(_, word)| word).collect::<Vec<_>>(),
+            words(text).collect::<Vec<_>>()
+        );
     }
 
     proptest! {

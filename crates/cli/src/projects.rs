@@ -21,12 +21,12 @@ impl Projects {
     ) -> Result<&Registration, ManifestError> {
         let (name, task) = (project.name().as_str(), project.manifest().project.task.as_str());
         let own = self.own.iter().find(|registration| registration.name() == name);
-        own.or_else(|| self.tasks.iter().find(|registration| registration.name() == task))
-            .ok_or_else(|| {
-                let message =
-                    format!("the task `{task}` needs code that this `mesh` does not have");
-                let help = "a project in Rust is registered in the binary: docs/projects.md".into();
-                ManifestError::conflict("project.toml", "", "project.task", message, help)
-            })
+        // A project of this binary may stand for its task too.
+        let mut all = self.tasks.iter().chain(&self.own);
+        own.or_else(|| all.find(|registration| registration.name() == task)).ok_or_else(|| {
+            let message = format!("the task `{task}` needs code that this `mesh` does not have");
+            let help = "a project in Rust is registered in the binary: docs/projects.md".into();
+            ManifestError::conflict("project.toml", "", "project.task", message, help)
+        })
     }
 }

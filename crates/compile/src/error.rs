@@ -25,9 +25,15 @@ pub enum CompileErrorKind {
     /// A target is not known.
     #[error("the target `{0}` is not known for this model")]
     Target(String),
+    /// A target is not known for encoders.
+    #[error("the target `{0}` is not known for encoders")]
+    EncoderTarget(String),
     /// There are no texts to compare on.
-    #[error("the dataset has no texts to compare the models on")]
+    #[error("there are no texts to compare the models on")]
     NoTexts,
+    /// A file of texts cannot be read.
+    #[error("the texts in `{0}` cannot be read")]
+    Texts(String),
     /// The dataset cannot be read.
     #[error("the dataset cannot be read")]
     Dataset,
@@ -45,11 +51,27 @@ impl CompileError {
             CompileErrorKind::Target(_) => {
                 Some("a linear model compiles for: native, portable-f16, portable-f32")
             }
-            CompileErrorKind::NoTexts => Some("give the test split a share in [prepare]"),
+            CompileErrorKind::EncoderTarget(_) => Some(
+                "an encoder compiles for: native, portable-f32, avx2-f32, avx512-f32, \
+                 avx512-bf16, amx-bf16; `mesh doctor` tells which of them this machine has",
+            ),
+            CompileErrorKind::NoTexts => {
+                Some("give the test split a share in [prepare], or name some in [compile.texts]")
+            }
             CompileErrorKind::Write(_) => Some("check the disk, then run again"),
             _ => None,
         };
         Self { kind, source: None, help: help.map(str::to_owned) }
+    }
+}
+
+impl CompileError {
+    pub(crate) fn because(
+        mut self,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        self.source = Some(Box::new(source));
+        self
     }
 }
 

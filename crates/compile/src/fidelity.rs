@@ -1,6 +1,8 @@
 use mesh_engine::PackReport;
 use serde::{Deserialize, Serialize};
 
+use crate::drop::{Given, MetricDrop};
+
 /// `fidelity.json`: how like the compiled model is to the model that it was made from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,80 +13,104 @@ pub struct Fidelity {
     pub target: String,
     /// Texts that both were asked about.
     pub texts: usize,
-    /// The share of texts to which both give the same label.
+    /// The share of texts to which both give the same label; for a model without labels, that
+    /// have the same nearest neighbour among the texts by both.
     pub agreement: f64,
     /// The largest difference between two probabilities of one label for one text.
-    pub max_difference: f64,
+    pub max_difference: Option<f64>,
     /// The accuracy of the uncompiled model on the texts, less that of the compiled one.
-    pub accuracy_drop: f64,
+    pub accuracy_drop: Option<MetricDrop>,
     /// The macro-F1 of the uncompiled model on the texts, less that of the compiled one.
-    pub macro_f1_drop: f64,
-    /// What packing kept.
-    pub pack: PackReport,
+    pub macro_f1_drop: Option<MetricDrop>,
+    /// The least cosine of the two models' embeddings of one text.
+    pub cosine_min: Option<f64>,
+    /// The mean of those cosines.
+    pub cosine_mean: Option<f64>,
+    /// What packing kept of a linear model.
+    pub pack: Option<PackReport>,
 }
 
 impl Fidelity {
     /// The version of the report's format.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
     /// The report's file.
     pub const FILE: &str = "fidelity.json";
 
-    /// Compares the probabilities that two models give to the same labelled texts. `truth` holds
-    /// each text's label.
-    pub(crate) fn measure(
-        target: &str,
-        pack: PackReport,
-        truth: &[usize],
-        trained: &[Vec<f32>],
-        compiled: &[Vec<f32>],
-    ) -> Self {
-        let (mut same, mut difference, mut right) = (0usize, 0.0f32, 0i64);
-        let mut given = (Vec::new(), Vec::new());
-        for ((a, b), truth) in trained.iter().zip(compiled).zip(truth) {
-            let (one, other) = (best(a), best(b));
-            same += usize::from(one == other);
-            right += i64::from(one == *truth) - i64::from(other == *truth);
-            difference = a.iter().zip(b).fold(difference, |most, (a, b)| most.max((a - b).abs()));
-            given.0.push(one);
-            given.1.push(other);
-        }
-        let labels = trained.first().map_or(0, Vec::len);
-        let macro_f1 = |given: &[usize]| macro_f1(truth, given, labels);
-        #[expect(clippy::cast_precision_loss, reason = "counts of texts")]
-        let share = |count: f64| count / trained.len().max(1) as f64;
-        #[expect(clippy::cast_precision_loss, reason = "counts of texts")]
-        let (agreement, accuracy_drop) = (share(same as f64), share(right as f64));
+    /// Compares the probabilities that two models give to the same labelled texts.
+    pub(crate) fn of_labels(target: &str, answers: &Answers<'_>) -> Self {
+        let Answers { truth, trained, compiled } = *answers;
+        let difference = trained.iter().zip(compiled).flat_map(|(a, b)| a.iter().zip(b));
+        let difference = difference.fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+        let given = Given {
+            truth,
+            before: &trained.iter().map(|row| best(row)).collect::<Vec<_>>(),
+            after: &compiled.iter().map(|row| best(row)).collect::<Vec<_>>(),
+        };
+        let same = given.before.iter().zip(given.after).filter(|(a, b)| a == b).count();
         Self {
             format: Self::FORMAT,
             target: target.to_owned(),
             texts: trained.len(),
-            agreement,
-            max_difference: f64::from(difference),
-            accuracy_drop,
-            macro_f1_drop: macro_f1(&given.0) - macro_f1(&given.1),
-            pack,
+            agreement: share(same, trained.len()),
+            max_difference: Some(f64::from(difference)),
+            accuracy_drop: Some(given.drop(MetricDrop::accuracy)),
+            macro_f1_drop: Some(
+                given.drop(|given| given.macro_f1(trained.first().map_or(0, Vec::len))),
+            ),
+            cosine_min: None,
+            cosine_mean: None,
+            pack: None,
         }
+    }
+
+    /// Compares the embeddings that two models give to the same texts, none of them zero.
+    pub(crate) fn of_embeddings(target: &str, trained: &[Vec<f32>], compiled: &[Vec<f32>]) -> Self {
+        let neighbours = |embeddings: &[Vec<f32>]| -> Vec<usize> {
+            (0..embeddings.len()).map(|at| nearest(embeddings, at)).collect()
+        };
+        let (before, after) = (neighbours(trained), neighbours(compiled));
+        let same = before.iter().zip(&after).filter(|(a, b)| a == b).count();
+        Self {
+            format: Self::FORMAT,
+            target: target.to_owned(),
+            texts: trained.len(),
+            agreement: share(same, trained.len()),
+            max_difference: None,
+            accuracy_drop: None,
+            macro_f1_drop: None,
+            cosine_min: None,
+            cosine_mean: None,
+            pack: None,
+        }
+        .with_cosines(trained, compiled)
+    }
+
+    /// Adds how near the two models' embeddings of each text are.
+    #[must_use]
+    pub(crate) fn with_cosines(mut self, trained: &[Vec<f32>], compiled: &[Vec<f32>]) -> Self {
+        let cosines: Vec<f64> = trained.iter().zip(compiled).map(|(a, b)| cosine(a, b)).collect();
+        #[expect(clippy::cast_precision_loss, reason = "a count of texts")]
+        let count = cosines.len().max(1) as f64;
+        self.cosine_min = cosines.iter().copied().reduce(f64::min);
+        self.cosine_mean = Some(cosines.iter().sum::<f64>() / count);
+        self
     }
 }
 
-/// The mean F1 over the labels that texts have or were given.
-fn macro_f1(truth: &[usize], given: &[usize], labels: usize) -> f64 {
-    // Per label: texts with it that were given it, texts with it, texts given it.
-    let mut counts = vec![(0u32, 0u32, 0u32); labels];
-    for (truth, given) in truth.iter().zip(given) {
-        if let Some((right, has, _)) = counts.get_mut(*truth) {
-            *has += 1;
-            *right += u32::from(truth == given);
-        }
-        if let Some((.., gets)) = counts.get_mut(*given) {
-            *gets += 1;
-        }
-    }
-    let present = counts.iter().filter(|(_, has, gets)| has + gets > 0);
-    let (sum, count) = present.fold((0.0, 0.0), |(sum, count), (right, has, gets)| {
-        (sum + 2.0 * f64::from(*right) / f64::from(has + gets), count + 1.0)
-    });
-    if count > 0.0 { sum / count } else { 0.0 }
+/// What two models gave to the same texts.
+#[derive(Clone, Copy)]
+pub(crate) struct Answers<'a> {
+    /// Each text's label.
+    pub(crate) truth: &'a [usize],
+    /// Probabilities by the uncompiled model.
+    pub(crate) trained: &'a [Vec<f32>],
+    /// Probabilities by the compiled model.
+    pub(crate) compiled: &'a [Vec<f32>],
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of texts")]
+fn share(count: usize, of: usize) -> f64 {
+    count as f64 / of.max(1) as f64
 }
 
 fn best(row: &[f32]) -> usize {
@@ -92,16 +118,18 @@ fn best(row: &[f32]) -> usize {
     highest.map_or(0, |(_, label)| label)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let product = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let lengths = (product(a, a) * product(b, b)).sqrt();
+    if lengths > 0.0 { product(a, b) / lengths } else { 0.0 }
+}
 
-    #[test]
-    fn macro_f1_is_that_of_the_trainer() {
-        // The table of the trainer's own test, checked with scikit-learn.
-        let measured = macro_f1(&[0, 0, 0, 1, 1, 2], &[0, 0, 1, 1, 2, 2], 3);
-        assert!((measured - (0.8 + 0.5 + 2.0 / 3.0) / 3.0).abs() < 1e-12, "{measured}");
-        assert_eq!(macro_f1(&[], &[], 3), 0.0);
-        assert_eq!(macro_f1(&[usize::MAX, 1], &[1, 1], 3), 2.0 / 3.0);
-    }
+/// The text whose embedding is nearest to that of the text at `at`.
+fn nearest(embeddings: &[Vec<f32>], at: usize) -> usize {
+    let Some(own) = embeddings.get(at) else { return at };
+    let others = embeddings.iter().enumerate().filter(|(other, _)| *other != at);
+    let near = others.map(|(other, embedding)| (other, cosine(own, embedding)));
+    near.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(at, |(other, _)| other)
 }

@@ -28,11 +28,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod card;
+mod drop;
+mod encoder;
 mod error;
 mod fidelity;
+mod linear;
 mod speed;
 mod step;
+mod texts;
 
+pub use drop::MetricDrop;
 pub use error::{CompileError, CompileErrorKind};
 pub use fidelity::Fidelity;
 pub use speed::Speed;

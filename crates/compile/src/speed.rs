@@ -3,7 +3,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mesh_engine::TextClassifier;
 use serde::{Deserialize, Serialize};
 
 /// How fast two models answered the same texts, one thread each, on the machine that compiled.
@@ -25,15 +24,11 @@ const ROUND: Duration = Duration::from_millis(60);
 
 impl Speed {
     /// Measures two models against each other, in interleaved rounds.
-    pub(crate) fn measure(
-        trained: &dyn TextClassifier,
-        compiled: &dyn TextClassifier,
-        texts: &[&str],
-    ) -> Self {
+    pub(crate) fn measure<T>(trained: &dyn Fn(&[T]), compiled: &dyn Fn(&[T]), texts: &[T]) -> Self {
         let texts = texts.get(..fitting(trained, texts)).unwrap_or(texts);
-        let seconds = |model: &dyn TextClassifier| {
+        let seconds = |model: &dyn Fn(&[T])| {
             let started = Instant::now();
-            black_box(model.scores(black_box(texts)));
+            model(black_box(texts));
             started.elapsed().as_secs_f64().max(1e-9)
         };
         seconds(compiled);
@@ -48,12 +43,13 @@ impl Speed {
 }
 
 /// How many texts the model answers in a round; also warms it up.
-fn fitting(model: &dyn TextClassifier, texts: &[&str]) -> usize {
+fn fitting<T>(model: &dyn Fn(&[T]), texts: &[T]) -> usize {
     let started = Instant::now();
     let mut count = 0;
     while count < texts.len() && started.elapsed() < ROUND {
-        let end = (count + 16).min(texts.len());
-        black_box(model.scores(texts.get(count..end).unwrap_or_default()));
+        // More and more at once: the first may take as long as a round by itself.
+        let end = (count + count.clamp(1, 16)).min(texts.len());
+        model(texts.get(count..end).unwrap_or_default());
         count = end;
     }
     count

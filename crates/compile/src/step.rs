@@ -1,44 +1,69 @@
 use std::fs;
 
 use mesh_core::{
-    ArtifactKind, GateFailure, Inputs, Step, StepContext, StepError, StepName, StepOutcome,
-    StepOutput, Unit,
-    manifest::{CompileTable, Precision, ProjectManifest},
+    ArtifactDir, ArtifactKind, GateFailure, Inputs, Interrupted, Step, StepContext, StepError,
+    StepName, StepOutcome, StepOutput,
+    manifest::{CompileTable, ModelTable, Precision, ProjectManifest, TrainModel},
 };
-use mesh_dataset::{Dataset, SplitName};
-use mesh_engine::{CompiledLinear, LinearModel, TextClassifier, pack};
+use mesh_engine::{LogisticHead, Target};
 use serde_json::{Value, json};
 
-use crate::{CompileError, CompileErrorKind, Fidelity, Speed};
+use crate::{CompileError, CompileErrorKind, Fidelity, Speed, card, encoder::EncoderJob, linear};
 
 /// The compile step of a project, for one target.
 #[derive(Debug, Clone)]
 pub struct Compile {
+    manifest: ProjectManifest,
     table: CompileTable,
+    family: Family,
     target: String,
 }
 
+/// What is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    /// A linear model.
+    Linear,
+    /// An encoder, as it is or with a head.
+    Encoder,
+    /// Whichever of the two the train step chose.
+    Chosen,
+}
+
 /// Raised whenever the same model would give another compiled model.
-const VERSION: u32 = 3;
-/// Texts that the two models are compared on, at most.
-const MAX_TEXTS: usize = 5_000;
-/// Texts between two looks at whether to stop.
-const CHECK_TEXTS: usize = 64;
+const VERSION: u32 = 4;
+/// The target that is the best one of this machine.
+const NATIVE: &str = "native";
+
+/// Why compiling stopped.
+pub(crate) enum Stopped {
+    Error(CompileError),
+    Interrupted(Interrupted),
+}
 
 impl Compile {
     /// The compile steps of a manifest, one per target.
     #[must_use]
     pub fn new(manifest: &ProjectManifest) -> Vec<Self> {
         let Some(table) = &manifest.compile else { return Vec::new() };
+        let family = match &manifest.train {
+            None => Family::Encoder,
+            Some(train) => match train.model.families() {
+                [TrainModel::Linear] => Family::Linear,
+                families if families.contains(&TrainModel::Linear) => Family::Chosen,
+                _ => Family::Encoder,
+            },
+        };
         let mut steps: Vec<Self> = Vec::new();
         for target in &table.targets {
-            let target = match (target.as_str(), table.precision) {
-                ("native", Precision::F32) => "portable-f32",
-                ("native", _) => "portable-f16",
-                (other, _) => other,
+            let target = match (target.as_str(), family) {
+                (NATIVE, Family::Linear) => linear::native(table.precision).to_owned(),
+                (NATIVE, Family::Encoder) => native_encoder(table.precision),
+                (other, _) => other.to_owned(),
             };
             if steps.iter().all(|step| step.target != target) {
-                steps.push(Self { table: table.clone(), target: target.to_owned() });
+                let (manifest, table) = (manifest.clone(), table.clone());
+                steps.push(Self { manifest, table, family, target });
             }
         }
         steps
@@ -50,21 +75,15 @@ impl Compile {
         &self.target
     }
 
-    fn precision(&self) -> Result<Precision, CompileError> {
-        match self.target.as_str() {
-            "portable-f16" => Ok(Precision::F16),
-            "portable-f32" => Ok(Precision::F32),
-            other => Err(CompileError::new(CompileErrorKind::Target(other.to_owned()))),
-        }
-    }
-
     fn refused(&self, fidelity: &Fidelity, speed: &Speed) -> Vec<GateFailure> {
         let check = |(metric, demanded): (&String, &f64)| {
             let measured = match metric.as_str() {
                 "agreement" => fidelity.agreement,
+                // What has no embeddings has nothing to compare.
+                "cosine" => fidelity.cosine_min?,
                 _ => speed.speedup,
             };
-            let metric = format!("{metric} of {}", self.target);
+            let metric = format!("{metric} of {}", fidelity.target);
             (measured < *demanded).then_some(GateFailure { metric, measured, demanded: *demanded })
         };
         // What a manifest leaves out is still demanded.
@@ -79,63 +98,69 @@ impl Compile {
         output: &StepOutput,
         context: &StepContext,
     ) -> Result<(Fidelity, Speed), Stopped> {
-        let input = |role| {
-            let missing = || CompileError::new(CompileErrorKind::NoInput(role));
-            inputs.artifact(role).ok_or_else(missing)
+        let encoder = match self.family {
+            Family::Linear => false,
+            Family::Encoder => true,
+            Family::Chosen => input(inputs, "model")?.file(LogisticHead::FILE).is_ok(),
         };
-        let dataset = Dataset::open(input("dataset")?).map_err(CompileError::from)?;
-        let trained = LinearModel::read(input("model")?.path()).map_err(CompileError::from)?;
-        let (bytes, report) = pack(&trained, self.precision()?);
-        let path = output.dir.join(CompiledLinear::FILE);
-        fs::write(&path, bytes).map_err(|error| write_error(&error))?;
-        let compiled = CompiledLinear::open(&path).map_err(CompileError::from)?;
-        let (texts, truth) = texts(&dataset, trained.labels())?;
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let count = Some(texts.len() as u64);
-        let task = context.progress.begin("compare with the model", count, Unit::Items);
-        let (mut before, mut after) = (Vec::new(), Vec::new());
-        for some in texts.chunks(CHECK_TEXTS) {
-            context.cancel.check().map_err(Stopped::Interrupted)?;
-            before.extend(trained.scores(some));
-            after.extend(compiled.scores(some));
-            task.advance(some.len() as u64);
-        }
-        let fidelity = Fidelity::measure(&self.target, report, &truth, &before, &after);
-        let speed = Speed::measure(&trained, &compiled, &texts);
+        let (fidelity, speed) = match (encoder, &self.manifest.model) {
+            (true, Some(table)) => {
+                let target = match self.target.as_str() {
+                    NATIVE => native_encoder(self.table.precision),
+                    other => other.to_owned(),
+                };
+                let job = EncoderJob { target: &target, table, inputs, context };
+                job.compile(output)?
+            }
+            _ => {
+                let target = match self.target.as_str() {
+                    NATIVE => linear::native(self.table.precision),
+                    other => other,
+                };
+                linear::compile(target, inputs, output, context)?
+            }
+        };
         let json = serde_json::to_string_pretty(&fidelity).unwrap_or_default();
         fs::write(output.dir.join(Fidelity::FILE), json).map_err(|error| write_error(&error))?;
+        if self.manifest.train.is_none() {
+            card::write(&self.manifest, inputs, &fidelity, &output.dir)?;
+        }
         Ok((fidelity, speed))
+    }
+
+    /// What of the encoder's table changes the compiled model. Where it comes from is an input,
+    /// and what is done with long texts is for the one who serves it.
+    fn encoder_parameters(table: &ModelTable) -> Value {
+        json!({ "pooling": table.pooling, "max_tokens": table.max_tokens })
     }
 }
 
-enum Stopped {
-    Error(CompileError),
-    Interrupted(mesh_core::Interrupted),
+/// The best target of this machine for an encoder. Where it cannot be told, the name stays, and
+/// the step says why when it runs.
+fn native_encoder(precision: Precision) -> String {
+    let best = match precision {
+        Precision::F32 => Target::native_f32(),
+        _ => Target::native(),
+    };
+    best.map_or_else(|_| NATIVE.to_owned(), |target| target.to_string())
+}
+
+/// The artifact in a role.
+pub(crate) fn input<'a>(
+    inputs: &'a Inputs,
+    role: &'static str,
+) -> Result<&'a ArtifactDir, CompileError> {
+    inputs.artifact(role).ok_or_else(|| CompileError::new(CompileErrorKind::NoInput(role)))
+}
+
+pub(crate) fn write_error(error: &std::io::Error) -> CompileError {
+    CompileError::new(CompileErrorKind::Write(error.to_string()))
 }
 
 impl From<CompileError> for Stopped {
     fn from(error: CompileError) -> Self {
         Self::Error(error)
     }
-}
-
-fn write_error(error: &std::io::Error) -> CompileError {
-    CompileError::new(CompileErrorKind::Write(error.to_string()))
-}
-
-/// Texts of the test split, else of the validation or training split, with their labels.
-fn texts(dataset: &Dataset, labels: &[String]) -> Result<(Vec<String>, Vec<usize>), CompileError> {
-    let order = [SplitName::Test, SplitName::Validation, SplitName::Train];
-    let split = order.into_iter().find(|split| dataset.rows(*split) > 0);
-    let split = split.ok_or_else(|| CompileError::new(CompileErrorKind::NoTexts))?;
-    let (mut texts, mut truth) = (Vec::new(), Vec::new());
-    for document in dataset.read(split)?.take(MAX_TEXTS) {
-        let document = document?;
-        let label = document.label.and_then(|label| labels.binary_search(&label).ok());
-        texts.push(document.text);
-        truth.push(label.unwrap_or(usize::MAX));
-    }
-    Ok((texts, truth))
 }
 
 impl Step for Compile {
@@ -152,7 +177,21 @@ impl Step for Compile {
     }
 
     fn parameters(&self) -> Value {
-        json!({ "target": self.target, "gate": self.table.gate })
+        let mut parameters = json!({ "target": self.target, "gate": self.table.gate });
+        let encoder = self.manifest.model.as_ref().filter(|_| self.family != Family::Linear);
+        if let (Some(table), Some(parameters)) = (encoder, parameters.as_object_mut()) {
+            parameters.insert("model".into(), Self::encoder_parameters(table));
+            if self.family == Family::Chosen && self.target == NATIVE {
+                let precision = self.table.precision;
+                let native = json!([linear::native(precision), native_encoder(precision)]);
+                parameters.insert("native".into(), native);
+            }
+            if self.manifest.train.is_none() {
+                // The card tells of the project: it is part of what the step leaves.
+                parameters.insert("project".into(), json!(self.manifest.project));
+            }
+        }
+        parameters
     }
 
     fn run(

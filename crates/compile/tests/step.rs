@@ -8,7 +8,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use mesh_compile::{Compile, Fidelity};
+use mesh_compile::{Compile, Fidelity, MetricDrop};
 use mesh_core::{
     ARTIFACT_FORMAT, ArtifactDir, ArtifactKind, ArtifactManifest, Cancel, Inputs, NoProgress,
     Producer, Step, StepContext, StepError, StepErrorKind, StepName, StepOutcome, StepOutput,
@@ -92,6 +92,7 @@ fn context() -> StepContext {
         threads: 1,
         progress: Arc::new(NoProgress),
         cancel: Cancel::new(),
+        cache: None,
     }
 }
 
@@ -143,8 +144,9 @@ fn a_compiled_model_answers_like_the_trained_one() {
         let text = fs::read_to_string(folder.path().join(Fidelity::FILE)).unwrap();
         let fidelity: Fidelity = serde_json::from_str(&text).unwrap();
         assert_eq!((fidelity.texts, fidelity.agreement), (90, 1.0));
-        assert_eq!((fidelity.accuracy_drop, fidelity.macro_f1_drop), (0.0, 0.0));
-        assert!(fidelity.max_difference < 1e-3, "{fidelity:?}");
+        let none = MetricDrop { value: 0.0, low: 0.0, high: 0.0 };
+        assert_eq!((fidelity.accuracy_drop, fidelity.macro_f1_drop), (Some(none), Some(none)));
+        assert!(fidelity.max_difference.unwrap() < 1e-3, "{fidelity:?}");
         assert_eq!(outcome.summary, serde_json::to_value(&fidelity).unwrap());
         assert!(outcome.report["speedup"].as_f64().unwrap() > 0.0);
     }

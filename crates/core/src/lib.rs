@@ -39,10 +39,10 @@ pub use digest::{Digest, DigestError, DigestWriter, canonical_json, digest_file}
 pub use name::{Alias, ApiVersion, ModelVersion, NameError, ProjectName};
 pub use progress::{Cancel, Interrupted, NoProgress, Progress, ProgressTask, Unit};
 pub use project::{
-    Example, FieldError, Input, LoadError, ModelFiles, Outcome, Predictor, Project, ProjectSchema,
-    Refusal, RefusalKind, Registration,
+    Answer, Example, FieldError, Input, LoadError, LongTextUse, ModelFiles, Outcome, Predictor,
+    Project, ProjectSchema, Refusal, RefusalKind, Registration, Usage,
 };
 pub use step::{
-    GateFailure, Inputs, Step, StepContext, StepError, StepErrorKind, StepKey, StepName,
-    StepOutcome, StepOutput,
+    GateFailure, Inputs, SourceFiles, Step, StepContext, StepError, StepErrorKind, StepKey,
+    StepName, StepOutcome, StepOutput,
 };

@@ -38,7 +38,35 @@ pub trait Project: Sized + Send + Sync + 'static {
     fn predict(
         &self,
         batch: &[Example<Self::Attributes, Self::Parameters>],
-    ) -> Vec<Result<Self::Prediction, Refusal>>;
+    ) -> Vec<Result<Answer<Self::Prediction>, Refusal>>;
+}
+
+/// A prediction, and what it took. What needs no more than the prediction is made `into` one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer<P> {
+    /// The prediction.
+    pub prediction: P,
+    /// What it took: told beside the prediction, never in it.
+    pub usage: Usage,
+}
+
+/// What an answer took, for models that read tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the text, special ones counted once.
+    pub tokens: Option<usize>,
+    /// What was done with a text of more tokens than the model is given at once.
+    pub long_text: Option<LongTextUse>,
+}
+
+/// What was done with a text of more tokens than the model is given at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LongTextUse {
+    /// It was cut into so many windows.
+    Windows(usize),
+    /// Only so many of its tokens were looked at.
+    Truncated(usize),
 }
 
 /// One element of a batch.
@@ -113,7 +141,7 @@ pub struct ProjectSchema {
 pub struct Input(Box<dyn Any + Send>);
 
 /// The answer to one [`Input`]: a prediction as JSON text, or a refusal.
-pub type Outcome = Result<String, Refusal>;
+pub type Outcome = Result<Answer<String>, Refusal>;
 
 /// A loaded [`Project`] whose types are erased, as services and backfills use it.
 pub trait Predictor: Send + Sync {
@@ -226,7 +254,7 @@ impl<P: Project> Predictor for Loaded<P> {
         self.0
             .predict(&batch)
             .into_iter()
-            .map(|answer| answer.map(|prediction| to_json(&prediction)))
+            .map(|answer| answer.map(|answer| answer.map(|prediction| to_json(&prediction))))
             .collect()
     }
 }
@@ -235,6 +263,47 @@ impl<P: Project> Predictor for Loaded<P> {
 /// [`JsonSchema`] cannot describe either.
 fn to_json<T: Serialize>(prediction: &T) -> String {
     serde_json::to_string(prediction).unwrap_or_else(|_| "null".into())
+}
+
+impl<P> Answer<P> {
+    /// The same answer with another form of its prediction.
+    pub fn map<Q>(self, change: impl FnOnce(P) -> Q) -> Answer<Q> {
+        Answer { prediction: change(self.prediction), usage: self.usage }
+    }
+}
+
+impl<P> From<P> for Answer<P> {
+    fn from(prediction: P) -> Self {
+        Self { prediction, usage: Usage::default() }
+    }
+}
+
+impl Usage {
+    /// What several texts of one answer took together: all tokens, and the most that was done
+    /// with any of them.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let tokens = match (self.tokens, other.tokens) {
+            (Some(one), Some(another)) => Some(one + another),
+            (one, another) => one.or(another),
+        };
+        let long_text = match (self.long_text, other.long_text) {
+            (Some(LongTextUse::Windows(one)), Some(LongTextUse::Windows(another))) => {
+                Some(LongTextUse::Windows(one.max(another)))
+            }
+            (one, another) => one.or(another),
+        };
+        Self { tokens, long_text }
+    }
+}
+
+impl fmt::Display for LongTextUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Windows(count) => write!(f, "windows={count}"),
+            Self::Truncated(tokens) => write!(f, "truncated={tokens}"),
+        }
+    }
 }
 
 impl Refusal {

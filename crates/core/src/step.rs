@@ -50,15 +50,22 @@ pub trait Step {
     ) -> Result<StepOutcome, StepError>;
 }
 
-/// What a step is given: files of a source, and artifacts by role.
+/// What a step is given: files from outside, and artifacts, each by role.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
-    /// The digest of the source, for steps that take one.
-    pub source: Option<Digest>,
-    /// The files of the source, each with its path inside the source, sorted by it.
-    pub files: Vec<(String, PathBuf)>,
-    /// Artifacts by role: `dataset`, `model`.
+    /// What was fetched: `source`, `encoder`, `texts`.
+    pub sources: BTreeMap<String, SourceFiles>,
+    /// Artifacts: `dataset`, `model`.
     pub artifacts: BTreeMap<String, ArtifactDir>,
+}
+
+/// What was fetched from outside.
+#[derive(Debug, Clone)]
+pub struct SourceFiles {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its files, each with its path inside the source, sorted by it.
+    pub files: Vec<(String, PathBuf)>,
 }
 
 /// Where a step leaves its files.
@@ -82,6 +89,9 @@ pub struct StepContext {
     pub progress: Arc<dyn Progress>,
     /// Whether it should stop.
     pub cancel: Cancel,
+    /// A folder for what is costly to compute and may be lost at any time, kept between runs;
+    /// without one nothing is kept.
+    pub cache: Option<PathBuf>,
 }
 
 /// What a step says when it is done.
@@ -192,9 +202,15 @@ impl Inputs {
     /// The digests by role, as they stand in the key and in the artifact's manifest.
     #[must_use]
     pub fn digests(&self) -> BTreeMap<String, Digest> {
-        let source = self.source.map(|digest| ("source".to_owned(), digest));
+        let sources = self.sources.iter().map(|(role, fetched)| (role.clone(), fetched.digest));
         let artifacts = self.artifacts.iter().map(|(role, dir)| (role.clone(), dir.digest()));
-        source.into_iter().chain(artifacts).collect()
+        sources.chain(artifacts).collect()
+    }
+
+    /// The files of what was fetched for a role; none if nothing was.
+    #[must_use]
+    pub fn files(&self, role: &str) -> &[(String, PathBuf)] {
+        self.sources.get(role).map(|fetched| fetched.files.as_slice()).unwrap_or_default()
     }
 
     /// The artifact in a role.

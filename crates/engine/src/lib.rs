@@ -22,8 +22,9 @@ mod linear;
 mod map;
 
 pub use encoder::{
-    Architecture, CompiledEncoder, EncoderConfig, EncoderOptions, HeadKind, HiddenActivation,
-    Pooling, ReferenceEncoder, TextTokenizer, Windows, normalise, pack_encoder,
+    Architecture, CompiledEncoder, EncoderClassifier, EncoderConfig, EncoderFolder, EncoderOptions,
+    HeadKind, HiddenActivation, LogisticHead, Pooling, ReferenceEncoder, TextEncoder,
+    TextTokenizer, Windows, normalise, pack_encoder, pool,
 };
 pub use error::{EngineError, EngineErrorKind};
 pub use kernel::{Peak, Target, TargetError, peak};
@@ -31,6 +32,8 @@ pub use linear::{
     CompiledLinear, FeatureScratch, Featurizer, LINEAR_FORMAT, LinearDescription, LinearModel,
     PackReport, pack,
 };
+
+use mesh_core::{Answer, LoadError, ModelFiles, Refusal};
 
 /// Gives every label a probability for a text.
 pub trait TextClassifier: Send + Sync {
@@ -40,4 +43,25 @@ pub trait TextClassifier: Send + Sync {
     /// Calibrated probabilities: one row per text, one value per label, each row adding up to 1.
     /// A row is the same bits whatever other texts are asked with it.
     fn scores(&self, texts: &[&str]) -> Vec<Vec<f32>>;
+
+    /// As [`TextClassifier::scores`], with what each answer took; a text that cannot be answered
+    /// is a refusal.
+    fn answers(&self, texts: &[&str]) -> Vec<Result<Answer<Vec<f32>>, Refusal>> {
+        self.scores(texts).into_iter().map(|scores| Ok(scores.into())).collect()
+    }
+}
+
+/// Opens the text classifier of a project, of whichever family it is.
+///
+/// # Errors
+/// When there is none, or it cannot be opened.
+pub fn load_classifier(model: &ModelFiles) -> Result<Box<dyn TextClassifier>, LoadError> {
+    let has = |file: &str| model.compiled.as_ref().is_some_and(|folder| folder.join(file).exists());
+    if !has(CompiledEncoder::FILE) {
+        return Ok(Box::new(CompiledLinear::load(model)?));
+    }
+    let folder = model.compiled.clone().unwrap_or_default();
+    let classifier = EncoderClassifier::open(&folder, model.manifest.model.as_ref());
+    let fail = |error| LoadError::new(&model.manifest.project.name, error);
+    Ok(Box::new(classifier.map_err(fail)?))
 }

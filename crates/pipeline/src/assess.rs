@@ -157,15 +157,14 @@ pub(crate) fn input_digests(
     outputs: &BTreeMap<StepName, Digest>,
 ) -> Result<BTreeMap<String, Digest>, Missing> {
     let mut inputs = BTreeMap::new();
-    if unit.step.name() == StepName::Prepare
-        && let Some(source) = &project.manifest().source
-    {
+    for source in &unit.sources {
         let url: SourceUrl =
             source.url.parse().map_err(|e: mesh_source::SourceError| Missing::Source(e.into()))?;
         let digest = workspace.fetcher(project).digest(&url, source.sha256);
-        inputs.insert("source".into(), digest.map_err(|error| Missing::Source(error.into()))?);
+        let digest = digest.map_err(|error| Missing::Source(error.into()))?;
+        inputs.insert(source.role.to_owned(), digest);
     }
-    for (role, before) in unit.takes {
+    for (role, before) in &unit.takes {
         let digest = outputs.get(before).ok_or(Missing::Step(*before))?;
         inputs.insert((*role).to_owned(), *digest);
     }

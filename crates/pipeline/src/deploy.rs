@@ -1,4 +1,5 @@
 use mesh_core::{Alias, ArtifactDir, ModelFiles, ModelVersion};
+use mesh_engine::Target;
 use mesh_store::VersionRecord;
 use serde_json::{Value, json};
 
@@ -47,12 +48,21 @@ pub async fn deployed(
         let help = format!("`mesh model list {name}` lists the versions");
         return Err(none(format!("there is no version {wanted}"), help));
     };
-    let Some(best) = record.compiled.first() else {
+    if record.compiled.is_empty() {
         let reason = format!("version {wanted} has no compiled model");
         return Err(none(reason, format!("`mesh run {name}` compiles it")));
+    }
+    let targets: Vec<&str> = record.compiled.iter().map(|known| known.target.as_str()).collect();
+    let best = Target::best_of(&targets).map_err(PipelineError::Target)?;
+    let Some(best) = best.and_then(|best| record.compiled.get(best)) else {
+        let reason = format!(
+            "version {wanted} is compiled for {}, none of which this machine has",
+            targets.join(", ")
+        );
+        return Err(none(reason, format!("`mesh run {name}` compiles it for this machine")));
     };
     let compiled = workspace.store().get(best.digest).await?;
-    let card = card(workspace, record).await?;
+    let card = card(workspace, record, &compiled).await?;
     let files = ModelFiles {
         manifest: project.manifest().clone(),
         compiled: Some(compiled.path().to_owned()),
@@ -61,12 +71,18 @@ pub async fn deployed(
     Ok(Deployed { files, version: wanted, compiled, card })
 }
 
-async fn card(workspace: &Workspace, record: &VersionRecord) -> Result<Value, PipelineError> {
+async fn card(
+    workspace: &Workspace,
+    record: &VersionRecord,
+    compiled: &ArtifactDir,
+) -> Result<Value, PipelineError> {
     // The card is told as the trainer wrote it; a model that is gone or damaged still serves
     // from its compiled form, with the headline metrics of the registry.
-    let trained = match workspace.store().get(record.model).await {
-        Ok(model) => model.read("card.json").ok().and_then(|text| serde_json::from_str(&text).ok()),
-        Err(_) => None,
+    // One that came pre-trained has its card there.
+    let read = |from: &ArtifactDir| serde_json::from_str(&from.read("card.json").ok()?).ok();
+    let trained: Option<Value> = match workspace.store().get(record.model).await {
+        Ok(model) => read(&model),
+        Err(_) => read(compiled),
     };
     let targets: Vec<_> = record
         .compiled

@@ -22,6 +22,10 @@ pub enum PipelineError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Source(#[from] SourceError),
+    /// The target that was asked for cannot be used here.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Target(mesh_engine::TargetError),
     /// A step left nothing.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -2,8 +2,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use mesh_core::{
     ARTIFACT_FORMAT, ArtifactDir, ArtifactManifest, Cancel, Digest, InputEntry, Inputs,
-    ModelVersion, Producer, Progress, StepContext, StepErrorKind, StepKey, StepName, StepOutcome,
-    StepOutput,
+    ModelVersion, Producer, Progress, SourceFiles, StepContext, StepErrorKind, StepKey, StepName,
+    StepOutcome, StepOutput,
 };
 use mesh_source::{Request, SourceUrl};
 use mesh_store::{CompiledRecord, RunResult, RunStatus};
@@ -211,6 +211,7 @@ impl Runner<'_> {
             threads: self.options.threads,
             progress: Arc::clone(&self.options.progress),
             cancel: self.options.cancel.clone(),
+            cache: Some(self.workspace.root().join(".mesh/cache")),
         };
         let (worker, given) = (Arc::clone(unit), inputs.clone());
         let done =
@@ -236,9 +237,7 @@ impl Runner<'_> {
 
     async fn inputs(&self, unit: &Unit) -> Result<Inputs, PipelineError> {
         let mut inputs = Inputs::default();
-        if unit.step.name() == StepName::Prepare
-            && let Some(source) = &self.project.manifest().source
-        {
+        for source in &unit.sources {
             let url: SourceUrl = source.url.parse()?;
             let request = Request {
                 url,
@@ -247,10 +246,10 @@ impl Runner<'_> {
                 cancel: self.options.cancel.clone(),
             };
             let fetched = self.workspace.fetcher(self.project).fetch(&request).await?;
-            inputs.source = Some(fetched.digest);
-            inputs.files = fetched.files;
+            let files = SourceFiles { digest: fetched.digest, files: fetched.files };
+            inputs.sources.insert(source.role.to_owned(), files);
         }
-        for (role, before) in unit.takes {
+        for (role, before) in &unit.takes {
             if let Some(digest) = self.outputs.get(before) {
                 let artifact = self.workspace.store().get(*digest).await?;
                 inputs.artifacts.insert((*role).to_owned(), artifact);
@@ -277,6 +276,9 @@ impl Runner<'_> {
                 self.version = Some(registry.register_version(project, digest, summary).await?);
             }
             StepName::Compile => {
+                if self.version.is_none() {
+                    self.version = self.register_pretrained(artifact).await?;
+                }
                 let Some((version, _)) = self.version else { return Ok(()) };
                 let known = registry.versions(project).await?;
                 let known = known.iter().find(|record| record.version == version);
@@ -284,7 +286,10 @@ impl Runner<'_> {
                     record.compiled.iter().any(|compiled| compiled.digest == artifact.digest())
                 });
                 if ran || !known {
-                    let (target, digest) = (unit.name.clone(), artifact.digest());
+                    // What `native` turned out to be.
+                    let told = artifact.manifest().summary.get("target").and_then(Value::as_str);
+                    let target = told.unwrap_or(&unit.name).to_owned();
+                    let digest = artifact.digest();
                     let record = CompiledRecord { target, digest, report: report.clone() };
                     registry.register_compiled(project, version, &record).await?;
                 }
@@ -292,6 +297,22 @@ impl Runner<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The version of a model that came pre-trained: named by what it was made from, and by how
+    /// it is used.
+    async fn register_pretrained(
+        &self,
+        artifact: &ArtifactDir,
+    ) -> Result<Option<(ModelVersion, bool)>, PipelineError> {
+        let manifest = artifact.manifest();
+        let encoder = manifest.inputs.iter().find(|input| input.role == "encoder");
+        let Some(encoder) = encoder else { return Ok(None) };
+        let used = manifest.producer.parameters.get("model");
+        let Ok(model) = Digest::of_json(&(encoder.digest, used)) else { return Ok(None) };
+        let summary = serde_json::json!({ "pretrained": encoder.digest });
+        let registry = self.workspace.registry();
+        Ok(Some(registry.register_version(self.project.name(), model, &summary).await?))
     }
 }
 

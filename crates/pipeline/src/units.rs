@@ -1,5 +1,5 @@
 use mesh_compile::Compile;
-use mesh_core::{Step, StepName, manifest::ProjectManifest};
+use mesh_core::{Digest, Step, StepName, manifest::ProjectManifest};
 use mesh_prepare::Prepare;
 use mesh_train::Train;
 
@@ -8,24 +8,68 @@ pub(crate) struct Unit {
     pub(crate) step: Box<dyn Step + Send + Sync>,
     /// The target of a compile, else empty.
     pub(crate) name: String,
+    /// What it takes from outside.
+    pub(crate) sources: Vec<UnitSource>,
     /// The artifacts that it takes: the role, and the step that leaves them.
-    pub(crate) takes: &'static [(&'static str, StepName)],
+    pub(crate) takes: Vec<(&'static str, StepName)>,
+}
+
+/// Something from outside that a piece of work takes.
+#[derive(Debug, Clone)]
+pub(crate) struct UnitSource {
+    /// What it is to the step.
+    pub(crate) role: &'static str,
+    pub(crate) url: String,
+    pub(crate) sha256: Option<Digest>,
 }
 
 /// The work of a project, in order.
 pub(crate) fn units(manifest: &ProjectManifest) -> Vec<Unit> {
     let mut units = Vec::new();
+    let encoder = || {
+        let model = manifest.model.as_ref()?;
+        Some(UnitSource { role: "encoder", url: model.url.clone(), sha256: model.sha256 })
+    };
+    let source = manifest.source.as_ref().map(|source| UnitSource {
+        role: "source",
+        url: source.url.clone(),
+        sha256: source.sha256,
+    });
+    let prepared = manifest.prepare.is_some();
     if let Some(step) = Prepare::new(manifest) {
-        units.push(Unit { step: Box::new(step), name: String::new(), takes: &[] });
+        units.push(Unit {
+            step: Box::new(step),
+            name: String::new(),
+            sources: source.into_iter().collect(),
+            takes: Vec::new(),
+        });
     }
-    if let Some(step) = Train::new(manifest) {
-        let takes = &[("dataset", StepName::Prepare)];
-        units.push(Unit { step: Box::new(step), name: String::new(), takes });
+    let train = Train::new(manifest);
+    let (trained, heads) = (train.is_some(), train.as_ref().is_some_and(Train::takes_encoder));
+    if let Some(step) = train {
+        units.push(Unit {
+            step: Box::new(step),
+            name: String::new(),
+            sources: encoder().filter(|_| heads).into_iter().collect(),
+            takes: vec![("dataset", StepName::Prepare)],
+        });
     }
     for step in Compile::new(manifest) {
         let name = step.target().to_owned();
-        let takes = &[("dataset", StepName::Prepare), ("model", StepName::Train)];
-        units.push(Unit { step: Box::new(step), name, takes });
+        let mut sources: Vec<UnitSource> =
+            encoder().filter(|_| heads || !trained).into_iter().collect();
+        let mut takes = Vec::new();
+        if prepared {
+            takes.push(("dataset", StepName::Prepare));
+        } else if let Some(texts) = manifest.compile.as_ref().and_then(|table| table.texts.as_ref())
+        {
+            let (url, sha256) = (texts.url.clone(), texts.sha256);
+            sources.push(UnitSource { role: "texts", url, sha256 });
+        }
+        if trained {
+            takes.push(("model", StepName::Train));
+        }
+        units.push(Unit { step: Box::new(step), name, sources, takes });
     }
     units
 }

@@ -40,7 +40,7 @@ impl Prepare {
     ) -> Result<Statistics, PrepareError> {
         let patterns = self.patterns(inputs)?;
         let files: Vec<_> = inputs
-            .files
+            .files("source")
             .iter()
             .filter(|(name, _)| patterns.is_empty() || split_of(&patterns, name).is_some())
             .cloned()
@@ -85,7 +85,7 @@ impl Prepare {
                     PrepareError::new(PrepareErrorKind::NoFiles(pattern.clone())).because(error)
                 })?
                 .compile_matcher();
-            if !inputs.files.iter().any(|(name, _)| matcher.is_match(name)) {
+            if !inputs.files("source").iter().any(|(name, _)| matcher.is_match(name)) {
                 return Err(PrepareError::new(PrepareErrorKind::NoFiles(pattern.clone())));
             }
             patterns.push((split, matcher));

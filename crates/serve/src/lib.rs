@@ -25,6 +25,7 @@ mod docs;
 mod envelope;
 mod error;
 mod metrics;
+mod openai;
 mod openapi;
 mod problem;
 mod queue;

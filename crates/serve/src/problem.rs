@@ -114,6 +114,16 @@ impl Problem {
         }
     }
 
+    /// The detail, and for a request that does not fit the schema what is wrong, in one text.
+    pub(crate) fn told(&self) -> String {
+        match self {
+            Self::Schema(errors) => {
+                errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            }
+            _ => self.detail(),
+        }
+    }
+
     fn detail(&self) -> String {
         match self {
             Self::NotJson(reason) => format!("the body must be JSON in UTF-8: {reason}"),

@@ -11,7 +11,9 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::{Metrics, Problem, Service, docs, service::Answer};
+use mesh_core::manifest::TaskName;
+
+use crate::{Metrics, Problem, Service, docs, openai, service::Answer};
 
 /// What every route needs.
 #[derive(Clone)]
@@ -21,6 +23,10 @@ pub(crate) struct Shared {
 }
 
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-mesh-model-version");
+/// How many tokens the model read.
+const TOKENS: HeaderName = HeaderName::from_static("x-mesh-tokens");
+/// What was done with a text that is longer than the model: `windows=3` or `truncated=256`.
+const LONG_TEXT: HeaderName = HeaderName::from_static("x-mesh-long-text");
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,6 +42,8 @@ pub(crate) fn router(services: &[Arc<Service>], metrics: Metrics) -> Router {
         .route("/metrics", get(metrics_text))
         .route("/assets/docs.css", get(async || page(docs::STYLE.into(), "text/css")))
         .route("/assets/docs.js", get(async || page(docs::SCRIPT.into(), "text/javascript")))
+        .route("/v1/embeddings", post(embeddings))
+        .route("/v1/models", get(models))
         .route("/{project}/{api}/predict", post(predict))
         .route("/{project}/{api}/live", get(live))
         .route("/{project}/{api}/ready", get(ready))
@@ -72,6 +80,45 @@ async fn predict(
             problem.response()
         }
     }
+}
+
+/// OpenAI's embeddings: the model is the name of a project whose task is `embedding`.
+async fn embeddings(State(shared): State<Shared>, request: Request) -> Reply {
+    let Some(widest) = shared.embedders().max_by_key(|service| service.max_body()) else {
+        return openai::error(&Problem::NotFound("no project here makes embeddings".into()));
+    };
+    let asked = match read_body(widest, request).await {
+        Ok(body) => openai::parse(&body),
+        Err(problem) => Err(problem),
+    };
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(problem) => return openai::error(&problem),
+    };
+    let Some(service) = shared.embedders().find(|service| service.name().as_str() == asked.model)
+    else {
+        let known: Vec<_> = shared.embedders().map(|service| service.name().as_str()).collect();
+        let detail = format!("no such model; the models here are {}", known.join(", "));
+        return openai::error(&Problem::NotFound(detail));
+    };
+    let _under_way = service.begin();
+    let answer = tokio::time::timeout(service.timeout(), async {
+        let answer = service.predict_attributes(&asked.attributes()).await?;
+        let body = openai::answer(&asked, &answer)?;
+        Ok(Answer { body, ..answer })
+    });
+    match answer.await.unwrap_or(Err(Problem::Deadline)) {
+        Ok(answer) => json(answer),
+        Err(problem) => {
+            service.failed(&problem);
+            openai::error(&problem)
+        }
+    }
+}
+
+/// OpenAI's list of models: the projects that make embeddings.
+async fn models(State(shared): State<Shared>) -> Reply {
+    page(openai::models(shared.embedders().map(|service| service.name())).into(), JSON)
 }
 
 async fn read_body(service: &Service, request: Request) -> Result<Bytes, Problem> {
@@ -161,6 +208,12 @@ async fn metrics_text(State(shared): State<Shared>) -> Reply {
 }
 
 impl Shared {
+    /// The services that make embeddings.
+    fn embedders(&self) -> impl Iterator<Item = &Service> {
+        let services = self.services.values().map(AsRef::as_ref);
+        services.filter(|service: &&Service| service.manifest().project.task == TaskName::Embedding)
+    }
+
     fn service(&self, project: &str, api: &str) -> Result<&Service, Problem> {
         let Some(service) = self.services.get(project) else {
             // The name is not repeated: it is whatever somebody typed.
@@ -176,7 +229,15 @@ impl Shared {
 
 fn json(answer: Answer) -> Reply {
     let mut reply = page(answer.body.into(), JSON);
-    reply.headers_mut().insert(MODEL_VERSION, HeaderValue::from(answer.version.get()));
+    let headers = reply.headers_mut();
+    headers.insert(MODEL_VERSION, HeaderValue::from(answer.version.get()));
+    if let Some(tokens) = answer.usage.tokens {
+        headers.insert(TOKENS, HeaderValue::from(tokens));
+    }
+    let long_text = answer.usage.long_text.map(|long_text| long_text.to_string());
+    if let Some(value) = long_text.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        headers.insert(LONG_TEXT, value);
+    }
     reply
 }
 

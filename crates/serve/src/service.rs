@@ -10,7 +10,7 @@ use std::{
 
 use axum::body::Bytes;
 use mesh_core::{
-    ApiVersion, ModelVersion, Predictor, ProjectName, ProjectSchema, Registration,
+    ApiVersion, ModelVersion, Predictor, ProjectName, ProjectSchema, Registration, Usage,
     manifest::ProjectManifest,
 };
 use serde_json::{Value, json};
@@ -60,10 +60,11 @@ enum State {
     NotReady(String),
 }
 
-/// An answered request: its body, and the model that answered.
+/// An answered request: its body, the model that answered, and what the answer took.
 pub(crate) struct Answer {
     pub(crate) body: String,
     pub(crate) version: ModelVersion,
+    pub(crate) usage: Usage,
 }
 
 impl Service {
@@ -187,16 +188,33 @@ impl Service {
         let model = self.loaded()?;
         let data = envelope::parse(body, self.name())?;
         let parameters = data.parameters.map(serde_json::value::RawValue::get);
-        let input =
-            model.predictor.parse(data.attributes.get(), parameters).map_err(Problem::Schema)?;
-        let (reply, answer) = oneshot::channel();
-        let job = Job { input, model: Arc::clone(&model), reply, enqueued: started };
-        self.queue.push(job).map_err(|_| Problem::QueueFull)?;
-        let attributes = answer.await.map_err(|_| Problem::Internal)?.map_err(Problem::Refused)?;
-        let body =
-            envelope::write(self.api(), self.name(), data.identifier.as_deref(), &attributes);
+        let answer = self.ask(&model, data.attributes.get(), parameters).await?;
+        let identifier = data.identifier.as_deref();
+        let body = envelope::write(self.api(), self.name(), identifier, &answer.prediction);
         model.metrics.answered(started.elapsed());
-        Ok(Answer { body, version: model.version })
+        Ok(Answer { body, version: model.version, usage: answer.usage })
+    }
+
+    /// Answers one request without its envelope: from attributes to prediction, both as JSON.
+    pub(crate) async fn predict_attributes(&self, attributes: &str) -> Result<Answer, Problem> {
+        let started = Instant::now();
+        let model = self.loaded()?;
+        let answer = self.ask(&model, attributes, None).await?;
+        model.metrics.answered(started.elapsed());
+        Ok(Answer { body: answer.prediction, version: model.version, usage: answer.usage })
+    }
+
+    async fn ask(
+        &self,
+        model: &Arc<Loaded>,
+        attributes: &str,
+        parameters: Option<&str>,
+    ) -> Result<mesh_core::Answer<String>, Problem> {
+        let input = model.predictor.parse(attributes, parameters).map_err(Problem::Schema)?;
+        let (reply, answer) = oneshot::channel();
+        let job = Job { input, model: Arc::clone(model), reply, enqueued: Instant::now() };
+        self.queue.push(job).map_err(|_| Problem::QueueFull)?;
+        answer.await.map_err(|_| Problem::Internal)?.map_err(Problem::Refused)
     }
 
     /// What the model is.
@@ -204,7 +222,7 @@ impl Service {
         let model = self.loaded()?;
         let attributes = json!({ "model_name": self.name(), "model_card": model.card });
         let body = envelope::write(self.api(), self.name(), None, &attributes.to_string());
-        Ok(Answer { body, version: model.version })
+        Ok(Answer { body, version: model.version, usage: Usage::default() })
     }
 
     /// The body of a request that the project answers.

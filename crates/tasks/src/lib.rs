@@ -5,14 +5,19 @@
 //! assert!(tasks.iter().any(|task| task.name() == "text-classification"));
 //! ```
 
+mod embedding;
 mod text_classification;
 
 use mesh_core::{Registration, manifest::TaskName};
 
+pub use embedding::{Embedding, EmbeddingParameters, OneOrMany, Texts, Vectors};
 pub use text_classification::{Label, Labels, Text, TextClassification};
 
 /// The tasks, each under its name.
 #[must_use]
 pub fn registrations() -> Vec<Registration> {
-    vec![Registration::of::<TextClassification>(TaskName::TextClassification.as_str())]
+    vec![
+        Registration::of::<Embedding>(TaskName::Embedding.as_str()),
+        Registration::of::<TextClassification>(TaskName::TextClassification.as_str()),
+    ]
 }

@@ -1,11 +1,11 @@
-use mesh_core::{Example, LoadError, ModelFiles, Project, Refusal};
-use mesh_engine::{CompiledLinear, TextClassifier};
+use mesh_core::{Answer, Example, LoadError, ModelFiles, Project, Refusal};
+use mesh_engine::{TextClassifier, load_classifier};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One label per text, with a score for every label.
 pub struct TextClassification {
-    model: CompiledLinear,
+    model: Box<dyn TextClassifier>,
 }
 
 /// What is asked about.
@@ -45,28 +45,33 @@ impl Project for TextClassification {
     type Prediction = Labels;
 
     fn load(model: &ModelFiles) -> Result<Self, LoadError> {
-        Ok(Self { model: CompiledLinear::load(model)? })
+        Ok(Self { model: load_classifier(model)? })
     }
 
     fn sample() -> Text {
         Text { content: "The central bank left interest rates as they were.".into() }
     }
 
-    fn predict(&self, batch: &[Example<Text, NoParameters>]) -> Vec<Result<Labels, Refusal>> {
+    fn predict(
+        &self,
+        batch: &[Example<Text, NoParameters>],
+    ) -> Vec<Result<Answer<Labels>, Refusal>> {
         let texts: Vec<_> = batch.iter().map(|e| e.attributes.content.as_str()).collect();
-        let scores = self.model.scores(&texts);
-        let answer = |text: &str, scores: &[f32]| {
-            if text.trim().is_empty() {
-                return Err(Refusal::empty_text());
-            }
+        let labelled = |scores: Vec<f32>| {
             let names = self.model.labels().iter();
             let mut labels: Vec<_> = names
                 .zip(scores)
-                .map(|(label, score)| Label { label: label.clone(), score: *score })
+                .map(|(label, score)| Label { label: label.clone(), score })
                 .collect();
             labels.sort_by(|a, b| b.score.total_cmp(&a.score));
-            Ok(Labels { labels })
+            Labels { labels }
         };
-        texts.iter().zip(&scores).map(|(text, scores)| answer(text, scores)).collect()
+        let answers = texts.iter().zip(self.model.answers(&texts));
+        answers
+            .map(|(text, answer)| match text.trim().is_empty() {
+                true => Err(Refusal::empty_text()),
+                false => Ok(answer?.map(labelled)),
+            })
+            .collect()
     }
 }

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use mesh_core::{
     Digest, ProjectName,
-    manifest::{LinearOptions, TaskName},
+    manifest::{EncoderHeadOptions, LinearOptions, TaskName},
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,12 @@ pub struct Card {
     pub data: DataFacts,
     /// The options of the trainer.
     pub options: LinearOptions,
+    /// The options of the trainer of encoder heads, if one was trained.
+    #[serde(default)]
+    pub encoder_head: Option<EncoderHeadOptions>,
+    /// The families of models that were trained, this one among them.
+    #[serde(default)]
+    pub families: Vec<FamilyRow>,
     /// The seed of everything random.
     pub seed: u64,
     /// How many features it has.
@@ -59,6 +65,22 @@ pub struct DataFacts {
     pub labels: Vec<String>,
     /// Near-duplicates across splits that were put on one side or dropped.
     pub leaks_mended: u64,
+}
+
+/// A family of models that was trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FamilyRow {
+    /// The family.
+    pub model: String,
+    /// Its regularisation.
+    pub chosen_c: f64,
+    /// What it reached on the validation split, which chooses.
+    pub validation_macro_f1: Option<f64>,
+    /// What it reached on the test split.
+    pub accuracy: Estimate,
+    /// What it reached on the test split.
+    pub macro_f1: Estimate,
 }
 
 /// One try of the search.
@@ -167,6 +189,19 @@ impl Card {
             writeln!(out, "| {label} | {} |", cells.join(" | "))?;
         }
         writeln!(out, "\n## How it was chosen\n")?;
+        if self.families.len() > 1 {
+            writeln!(
+                out,
+                "| family | validation macro-F1 | test macro-F1 | interval |\n|---|---|---|---|"
+            )?;
+            for family in &self.families {
+                let chosen = family.validation_macro_f1.map_or("-".into(), |f1| format!("{f1:.4}"));
+                let Estimate { value, low, high } = family.macro_f1;
+                let name = &family.model;
+                writeln!(out, "| {name} | {chosen} | {value:.4} | {low:.4} to {high:.4} |")?;
+            }
+            writeln!(out, "\nTaken: {}.\n", self.model)?;
+        }
         writeln!(
             out,
             "Measured on the validation split.\n\n| C | macro-F1 | log loss | passes | converged |\n\
@@ -180,7 +215,9 @@ impl Card {
         }
         let Calibration { temperature, rows } = &self.calibration;
         writeln!(out, "\nProbabilities: temperature {temperature:.3}, from {rows} documents.\n")?;
-        writeln!(out, "## What speaks for each label\n")?;
+        if !self.top_features.is_empty() {
+            writeln!(out, "## What speaks for each label\n")?;
+        }
         for (label, features) in &self.top_features {
             let names: Vec<_> = features.iter().map(|f| format!("`{}`", f.feature)).collect();
             writeln!(out, "- **{label}**: {}", names.join(", "))?;

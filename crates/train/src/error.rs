@@ -45,9 +45,12 @@ pub enum TrainErrorKind {
     /// The dataset cannot be read.
     #[error("the dataset cannot be read")]
     Dataset,
-    /// The model cannot be written.
-    #[error("the model cannot be written")]
-    Write,
+    /// A file of a model cannot be read or written.
+    #[error("a file of the model cannot be read or written")]
+    Model,
+    /// The encoder of the head cannot be used.
+    #[error("the encoder cannot be used: {0}")]
+    Encoder(&'static str),
 }
 
 impl TrainError {
@@ -72,6 +75,16 @@ impl TrainError {
     }
 }
 
+impl TrainError {
+    pub(crate) fn because(
+        mut self,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+}
+
 impl From<DatasetError> for TrainError {
     fn from(error: DatasetError) -> Self {
         Self { source: Some(Box::new(error)), ..Self::new(TrainErrorKind::Dataset) }
@@ -80,6 +93,6 @@ impl From<DatasetError> for TrainError {
 
 impl From<EngineError> for TrainError {
     fn from(error: EngineError) -> Self {
-        Self { source: Some(Box::new(error)), ..Self::new(TrainErrorKind::Write) }
+        Self { source: Some(Box::new(error)), ..Self::new(TrainErrorKind::Model) }
     }
 }

@@ -18,9 +18,12 @@
 //! # Ok::<(), mesh_core::Interrupted>(())
 //! ```
 
+mod cache;
 mod calibrate;
 mod card;
 mod error;
+mod fit;
+mod head;
 mod linear;
 mod matrix;
 mod metrics;
@@ -30,7 +33,7 @@ mod step;
 mod vectorizer;
 
 pub use calibrate::{MIN_CALIBRATION_ROWS, temperature};
-pub use card::{Calibration, Card, DataFacts, SearchRow, TopFeatures};
+pub use card::{Calibration, Card, DataFacts, FamilyRow, SearchRow, TopFeatures};
 pub use error::{TrainError, TrainErrorKind};
 pub use matrix::Matrix;
 pub use metrics::{Baseline, ClassMetrics, Estimate, Evaluation};

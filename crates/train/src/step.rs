@@ -1,18 +1,21 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use mesh_core::{
-    ArtifactKind, GateFailure, Inputs, Step, StepContext, StepError, StepName, StepOutcome,
+    ArtifactKind, Digest, GateFailure, Inputs, Step, StepContext, StepError, StepName, StepOutcome,
     StepOutput,
-    manifest::{Metric, ProjectManifest, ProjectTable, TrainTable},
+    manifest::{Metric, ModelTable, ProjectManifest, ProjectTable, TrainModel, TrainTable},
 };
 use mesh_dataset::{Dataset, SplitName};
+use mesh_engine::{LogisticHead, Target};
 use miette::Diagnostic;
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::{
-    Card, DataFacts, TrainError, TrainErrorKind,
-    linear::{Fitted, LinearTrainer, Stopped},
+    Card, DataFacts, FamilyRow, TrainError, TrainErrorKind,
+    fit::{self, Fit, Stopped},
+    head::HeadTrainer,
+    linear::{LinearFit, LinearTrainer},
 };
 
 /// The train step of a project.
@@ -20,10 +23,11 @@ use crate::{
 pub struct Train {
     project: ProjectTable,
     table: TrainTable,
+    encoder: Option<ModelTable>,
 }
 
 /// Raised whenever the same dataset and options would give another model.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("failed to write {file}")]
@@ -37,7 +41,14 @@ impl Train {
     #[must_use]
     pub fn new(manifest: &ProjectManifest) -> Option<Self> {
         let table = manifest.train.clone()?;
-        Some(Self { project: manifest.project.clone(), table })
+        let (project, encoder) = (manifest.project.clone(), manifest.model.clone());
+        Some(Self { project, table, encoder })
+    }
+
+    /// Whether it trains something on the encoder of the manifest.
+    #[must_use]
+    pub fn takes_encoder(&self) -> bool {
+        self.table.model.contains(TrainModel::EncoderHead)
     }
 
     fn fail(context: &StepContext, stopped: Stopped) -> StepError {
@@ -47,12 +58,37 @@ impl Train {
         }
     }
 
-    fn fit(&self, dataset: &Dataset, context: &StepContext) -> Result<Fitted, Stopped> {
-        let TrainTable { linear: options, seed, .. } = &self.table;
-        LinearTrainer { dataset, options, seed: *seed, context }.fit()
+    /// Fits every family of the manifest.
+    fn fit(
+        &self,
+        dataset: &Dataset,
+        inputs: &Inputs,
+        output: &StepOutput,
+        context: &StepContext,
+    ) -> Result<Vec<Candidate>, Stopped> {
+        let labels = fit::labels(dataset)?;
+        let TrainTable { linear, encoder_head, seed, .. } = &self.table;
+        let mut candidates = Vec::new();
+        for family in self.table.model.families() {
+            let (model, fit) = match (family, &self.encoder) {
+                (TrainModel::EncoderHead, Some(encoder)) => {
+                    let options = encoder_head;
+                    let trainer = HeadTrainer { dataset, options, encoder, seed: *seed, context };
+                    let (head, fit) = trainer.fit(&labels, inputs, output)?;
+                    (FittedModel::Head(head), fit)
+                }
+                _ => {
+                    let trainer = LinearTrainer { dataset, options: linear, seed: *seed, context };
+                    let (linear, fit) = trainer.fit(&labels)?;
+                    (FittedModel::Linear(linear), fit)
+                }
+            };
+            candidates.push(Candidate { family: *family, model, fit });
+        }
+        Ok(candidates)
     }
 
-    fn refused(&self, fitted: &Fitted) -> Vec<GateFailure> {
+    fn refused(&self, fitted: &Fit) -> Vec<GateFailure> {
         let below = |(metric, demanded): (&Metric, &f64)| {
             let measured = fitted.evaluation.metric(*metric);
             let metric = metric.to_string();
@@ -61,33 +97,91 @@ impl Train {
         self.table.gate.iter().filter_map(below).collect()
     }
 
-    fn card(&self, dataset: &Dataset, digest: mesh_core::Digest, fitted: &Fitted) -> Card {
+    fn card(
+        &self,
+        (dataset, digest): (&Dataset, Digest),
+        chosen: &Candidate,
+        families: Vec<FamilyRow>,
+    ) -> Card {
         let rows = SplitName::ALL.map(|split| (split.to_string(), dataset.rows(split)));
         let leakage = &dataset.statistics().leakage;
+        let fit = &chosen.fit;
+        let mut notes = fit.notes.clone();
+        if families.len() > 1 {
+            notes.push("macro-F1 on the validation split chose the family of models".to_owned());
+        }
+        let (features, top_features, labels) = match &chosen.model {
+            FittedModel::Linear(fit) => {
+                let labels = fit.model.description.labels.clone();
+                (fit.model.vocabulary.len(), fit.top_features.clone(), labels)
+            }
+            FittedModel::Head(head) => (head.dimension(), BTreeMap::new(), head.labels.clone()),
+        };
         Card {
             format: Card::FORMAT,
             project: self.project.name.clone(),
             task: self.project.task,
             description: self.project.description.clone(),
             owner: self.project.owner.clone(),
-            model: "linear".into(),
+            model: chosen.family.as_str().into(),
             data: DataFacts {
                 dataset: digest,
                 rows: BTreeMap::from(rows),
-                labels: fitted.model.description.labels.clone(),
+                labels,
                 leaks_mended: leakage.moved + leakage.dropped,
             },
             options: self.table.linear.clone(),
+            encoder_head: self.takes_encoder().then(|| self.table.encoder_head.clone()),
+            families,
             seed: self.table.seed,
-            features: fitted.model.vocabulary.len(),
-            search: fitted.search.clone(),
-            chosen_c: fitted.chosen_c,
-            calibration: fitted.calibration.clone(),
-            metrics: fitted.evaluation.clone(),
-            top_features: fitted.top_features.clone(),
-            notes: fitted.notes.clone(),
+            features,
+            search: fit.search.clone(),
+            chosen_c: fit.chosen_c,
+            calibration: fit.calibration.clone(),
+            metrics: fit.evaluation.clone(),
+            top_features,
+            notes,
         }
     }
+}
+
+/// A family of models, fitted.
+struct Candidate {
+    family: TrainModel,
+    model: FittedModel,
+    fit: Fit,
+}
+
+enum FittedModel {
+    Linear(LinearFit),
+    Head(LogisticHead),
+}
+
+impl Candidate {
+    fn row(&self) -> FamilyRow {
+        FamilyRow {
+            model: self.family.as_str().into(),
+            chosen_c: self.fit.chosen_c,
+            validation_macro_f1: self.fit.validation_macro_f1(),
+            accuracy: self.fit.evaluation.accuracy,
+            macro_f1: self.fit.evaluation.macro_f1,
+        }
+    }
+
+    fn write(&self, folder: &Path) -> Result<(), TrainError> {
+        match &self.model {
+            FittedModel::Linear(fit) => fit.model.write(folder)?,
+            FittedModel::Head(head) => head.write(folder)?,
+        }
+        Ok(())
+    }
+}
+
+/// The candidate with the best macro-F1 on the validation split; the first of equals, and the
+/// first where nothing was measured.
+fn choose(candidates: Vec<Candidate>) -> Option<Candidate> {
+    let score = |candidate: &Candidate| candidate.fit.validation_macro_f1().unwrap_or_default();
+    candidates.into_iter().rev().max_by(|a, b| score(a).total_cmp(&score(b)))
 }
 
 impl Step for Train {
@@ -105,7 +199,19 @@ impl Step for Train {
 
     fn parameters(&self) -> Value {
         // The card tells of the project: it is part of what the step leaves.
-        json!({ "project": self.project, "train": self.table })
+        let mut parameters = json!({ "project": self.project, "train": self.table });
+        if let (true, Some(table)) = (self.takes_encoder(), &self.encoder) {
+            let ModelTable { pooling, max_tokens, long_text, max_windows, .. } = table;
+            let target = Target::native().map_or("none", Target::as_str);
+            parameters["encoder"] = json!({
+                "pooling": pooling,
+                "max_tokens": max_tokens,
+                "long_text": long_text,
+                "max_windows": max_windows,
+                "target": target,
+            });
+        }
+        parameters
     }
 
     fn run(
@@ -119,13 +225,19 @@ impl Step for Train {
             .artifact("dataset")
             .ok_or_else(|| failed(TrainError::new(TrainErrorKind::NoDataset)))?;
         let dataset = Dataset::open(artifact).map_err(|error| failed(error.into()))?;
-        let fitted = self.fit(&dataset, context).map_err(|stop| Self::fail(context, stop))?;
-        let refused = self.refused(&fitted);
+        let candidates = self.fit(&dataset, inputs, output, context);
+        let candidates = candidates.map_err(|stop| Self::fail(context, stop))?;
+        let families: Vec<FamilyRow> = candidates.iter().map(Candidate::row).collect();
+        let seconds: BTreeMap<&str, _> =
+            candidates.iter().map(|c| (c.family.as_str(), c.fit.seconds.clone())).collect();
+        let chosen = choose(candidates)
+            .ok_or_else(|| failed(TrainError::new(TrainErrorKind::NoFeatures)))?;
+        let refused = self.refused(&chosen.fit);
         if !refused.is_empty() {
             return Err(StepError::gate(context, StepName::Train, &refused));
         }
-        fitted.model.write(&output.dir).map_err(|error| failed(error.into()))?;
-        let card = self.card(&dataset, artifact.digest(), &fitted);
+        chosen.write(&output.dir).map_err(failed)?;
+        let card = self.card((&dataset, artifact.digest()), &chosen, families);
         let json = serde_json::to_string_pretty(&card).unwrap_or_default();
         let write = |file: &'static str, text: &str| write(&output.dir, file, text, context);
         write(Card::JSON, &json)?;
@@ -136,8 +248,9 @@ impl Step for Train {
                 "baseline": card.metrics.baseline,
                 "labels": card.data.labels,
                 "features": card.features,
+                "model": card.model,
             }),
-            report: json!({ "seconds": fitted.seconds }),
+            report: json!({ "seconds": seconds }),
         })
     }
 }

@@ -82,6 +82,7 @@ fn context(threads: usize) -> StepContext {
         threads,
         progress: Arc::new(NoProgress),
         cancel: Cancel::new(),
+        cache: None,
     }
 }
 

@@ -15,19 +15,19 @@
 //! so `keyphrase_ngram_range` counts characters.
 //!
 //! ```
-//! use mesh_core::{Example, Project};
+//! use mesh_core::{Answer, Example, Project, Refusal};
 //! use mesh_project_keywords::{Document, Embedder, Keywords, Parameters};
 //!
 //! /// Tells texts apart by how often they have each letter.
 //! struct Letters;
 //!
 //! impl Embedder for Letters {
-//!     fn embed(&self, texts: &[&str]) -> Vec<Vec<f32>> {
+//!     fn embed(&self, texts: &[&str]) -> Vec<Result<Answer<Vec<f32>>, Refusal>> {
 //!         let count = |text: &str, c| text.chars().filter(|other| *other == c).count() as f32;
 //!         let vectors = texts.iter().map(|text| ('a'..='z').map(|c| count(text, c)).collect());
 //!         let normalise = |vector: Vec<f32>| {
 //!             let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-//!             vector.into_iter().map(|x| x / norm).collect()
+//!             Ok(vector.into_iter().map(|x| x / norm).collect::<Vec<_>>().into())
 //!         };
 //!         vectors.map(normalise).collect()
 //!     }
@@ -38,7 +38,7 @@
 //! let parameters = Parameters { top_n: 1, ..Parameters::default() };
 //! let answers = keywords.predict(&[Example { attributes, parameters }]);
 //! let found = answers[0].as_ref().map_err(ToString::to_string)?;
-//! assert_eq!(found.keywords[0].keyword_token, "raised its interest");
+//! assert_eq!(found.prediction.keywords[0].keyword_token, "raised its interest");
 //! # Ok::<(), String>(())
 //! ```
 
@@ -51,7 +51,7 @@ mod select;
 
 use std::{borrow::Cow, collections::HashMap};
 
-use mesh_core::{Example, LoadError, ModelFiles, Project, Refusal};
+use mesh_core::{Answer, Example, LoadError, ModelFiles, Project, Refusal, Usage};
 
 pub use crate::{
     contract::{Document, Keyword, Parameters, Prediction},
@@ -78,7 +78,7 @@ struct Question<'a> {
 /// The embeddings of the texts of a batch.
 struct Embeddings<'a> {
     rows: HashMap<&'a str, usize>,
-    vectors: Vec<Vec<f32>>,
+    answers: Vec<Result<Answer<Vec<f32>>, Refusal>>,
 }
 
 impl Keywords {
@@ -97,8 +97,8 @@ impl Keywords {
                 texts.len() - 1
             });
         }
-        let vectors = if texts.is_empty() { Vec::new() } else { self.embedder.embed(&texts) };
-        Embeddings { rows, vectors }
+        let answers = if texts.is_empty() { Vec::new() } else { self.embedder.embed(&texts) };
+        Embeddings { rows, answers }
     }
 }
 
@@ -129,7 +129,11 @@ impl<'a> Question<'a> {
         std::iter::once(self.document).chain(others).filter(move |_| needed)
     }
 
-    fn answer(&self, embeddings: &Embeddings<'_>) -> Prediction {
+    fn answer(&self, embeddings: &Embeddings<'_>) -> Result<Answer<Prediction>, Refusal> {
+        if self.candidates.is_empty() {
+            return Ok(Prediction { keywords: Vec::new() }.into());
+        }
+        let usage = embeddings.usage_of(self.document)?;
         let seeds = self.seeds.iter().map(|seed| embeddings.of(seed));
         let document = select::guided(embeddings.of(self.document), seeds);
         let candidates = self.candidates.iter().map(|text| (&**text, embeddings.of(text)));
@@ -149,15 +153,26 @@ impl<'a> Question<'a> {
             let by_score = b.keyword_score.total_cmp(&a.keyword_score);
             by_score.then_with(|| a.keyword_token.cmp(&b.keyword_token))
         });
-        Prediction { keywords }
+        Ok(Answer { prediction: Prediction { keywords }, usage })
     }
 }
 
 impl Embeddings<'_> {
     /// The embedding of a text; empty, and so like nothing, if there is none.
     fn of(&self, text: &str) -> &[f32] {
-        let vector = self.rows.get(text).and_then(|&row| self.vectors.get(row));
-        vector.map_or(&[], Vec::as_slice)
+        match self.rows.get(text).and_then(|&row| self.answers.get(row)) {
+            Some(Ok(answer)) => &answer.prediction,
+            _ => &[],
+        }
+    }
+
+    /// What the embedding of a text took, or why there is none.
+    fn usage_of(&self, text: &str) -> Result<Usage, Refusal> {
+        match self.rows.get(text).and_then(|&row| self.answers.get(row)) {
+            Some(Ok(answer)) => Ok(answer.usage),
+            Some(Err(refusal)) => Err(refusal.clone()),
+            None => Ok(Usage::default()),
+        }
     }
 }
 
@@ -186,11 +201,14 @@ impl Project for Keywords {
         }
     }
 
-    fn predict(&self, batch: &[Example<Document, Parameters>]) -> Vec<Result<Prediction, Refusal>> {
+    fn predict(
+        &self,
+        batch: &[Example<Document, Parameters>],
+    ) -> Vec<Result<Answer<Prediction>, Refusal>> {
         let questions: Vec<_> = batch.iter().map(Question::of).collect();
         let embeddings = self.embed(questions.iter().flatten());
         let answers = questions.iter().map(|question| match question {
-            Ok(question) => Ok(question.answer(&embeddings)),
+            Ok(question) => question.answer(&embeddings),
             Err(refusal) => Err(refusal.clone()),
         });
         answers.collect()

@@ -6,8 +6,8 @@
 
 mod windows;
 
-use mesh_core::{Example, LoadError, ModelFiles, Project, Refusal, RefusalKind};
-use mesh_engine::{CompiledLinear, TextClassifier};
+use mesh_core::{Answer, Example, LoadError, ModelFiles, Project, Refusal, RefusalKind};
+use mesh_engine::{TextClassifier, load_classifier};
 use miette::Diagnostic;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::windows::{around, windows};
 
 /// The project.
 pub struct Sentiment {
-    model: CompiledLinear,
+    model: Box<dyn TextClassifier>,
     negative: usize,
     positive: usize,
 }
@@ -196,7 +196,7 @@ impl Project for Sentiment {
     type Prediction = Prediction;
 
     fn load(files: &ModelFiles) -> Result<Self, LoadError> {
-        let model = CompiledLinear::load(files)?;
+        let model = load_classifier(files)?;
         let find = |label: &str| model.labels().iter().position(|known| known == label);
         match (find("negative"), find("neutral"), find("positive")) {
             (Some(negative), Some(_), Some(positive)) if model.labels().len() == 3 => {
@@ -216,7 +216,10 @@ impl Project for Sentiment {
         }
     }
 
-    fn predict(&self, batch: &[Example<Document, Parameters>]) -> Vec<Result<Prediction, Refusal>> {
-        batch.iter().map(|example| self.answer(example)).collect()
+    fn predict(
+        &self,
+        batch: &[Example<Document, Parameters>],
+    ) -> Vec<Result<Answer<Prediction>, Refusal>> {
+        batch.iter().map(|example| self.answer(example).map(Answer::from)).collect()
     }
 }

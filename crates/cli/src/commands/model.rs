@@ -96,7 +96,11 @@ async fn show(
         let help = format!("`mesh model list {name}` lists the versions");
         return Err(CliError::usage(format!("find that version of {name}"), help));
     };
-    let model = workspace.store().get(record.model).await?;
+    // A model that came pre-trained has its card beside what was compiled from it.
+    let model = match (workspace.store().get(record.model).await, record.compiled.first()) {
+        (Err(_), Some(compiled)) => workspace.store().get(compiled.digest).await?,
+        (model, _) => model?,
+    };
     if context.global.json {
         let card: serde_json::Value =
             serde_json::from_str(&model.read("card.json")?).unwrap_or_default();

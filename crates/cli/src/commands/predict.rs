@@ -48,7 +48,7 @@ fn one(
     })?;
     match predictor.predict(vec![input]).pop() {
         Some(Ok(answer)) => {
-            let value: Value = serde_json::from_str(&answer).unwrap_or_default();
+            let value: Value = serde_json::from_str(&answer.prediction).unwrap_or_default();
             match table(&value) {
                 Some(table) if !context.global.json => output::line(table),
                 _ => output::json(&value),
@@ -165,7 +165,8 @@ impl Many<'_> {
                 Some(reason) => reason,
                 None => match answers.next() {
                     Some(Outcome::Ok(answer)) => {
-                        writeln!(out, r#"{{"line":{line},"prediction":{answer}}}"#)?;
+                        let prediction = answer.prediction;
+                        writeln!(out, r#"{{"line":{line},"prediction":{prediction}}}"#)?;
                         continue;
                     }
                     Some(Outcome::Err(refusal)) => {

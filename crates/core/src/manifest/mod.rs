@@ -5,6 +5,7 @@
 //! once, each with its line and the key that was probably meant.
 
 mod error;
+mod model;
 mod parse;
 mod project;
 mod source;
@@ -12,10 +13,14 @@ mod train;
 mod workspace;
 
 pub use error::{ManifestError, ManifestErrorKind, ManifestProblem};
+pub use model::{LongText, ModelTable, Pooling, TrainModels};
 pub use project::{
-    CompileTable, Deduplicate, Gate, NearDuplicates, Normalise, Precision, PrepareTable,
-    ProjectManifest, ProjectTable, ServeTable, Split, SplitMethod, TaskName, UnicodeForm,
+    CompileTable, CompileTexts, Deduplicate, Gate, NearDuplicates, Normalise, Precision,
+    PrepareTable, ProjectManifest, ProjectTable, ServeTable, Split, SplitMethod, TaskName,
+    UnicodeForm,
 };
 pub use source::{Columns, Format, Labels, SourceTable, SplitFiles, TextEncoding};
-pub use train::{ClassWeight, Features, LinearOptions, Metric, TrainModel, TrainTable};
+pub use train::{
+    ClassWeight, EncoderHeadOptions, Features, LinearOptions, Metric, TrainModel, TrainTable,
+};
 pub use workspace::{HttpTable, RegistryTable, StoreTable, WorkspaceManifest, WorkspaceTable};

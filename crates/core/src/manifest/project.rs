@@ -3,8 +3,10 @@ use std::{collections::BTreeMap, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ManifestError, SourceTable, TrainTable, error::Finding, parse};
-use crate::{ApiVersion, ProjectName, manifest::ManifestErrorKind};
+use super::{
+    ManifestError, ModelTable, SourceTable, TrainModel, TrainTable, error::Finding, parse,
+};
+use crate::{ApiVersion, Digest, ProjectName, manifest::ManifestErrorKind};
 
 /// `project.toml`: a project. The tables that are there say which steps it has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +17,9 @@ pub struct ProjectManifest {
     /// Where its data comes from.
     #[serde(default)]
     pub source: Option<SourceTable>,
+    /// The pre-trained encoder that it starts from.
+    #[serde(default)]
+    pub model: Option<ModelTable>,
     /// How the data becomes a dataset.
     #[serde(default)]
     pub prepare: Option<PrepareTable>,
@@ -54,6 +59,10 @@ pub struct ProjectTable {
 pub enum TaskName {
     /// One label per text, with a score for every label.
     TextClassification,
+    /// A vector per text: similar texts have similar vectors.
+    Embedding,
+    /// The words and phrases that say best what a text is about.
+    Keywords,
 }
 
 /// `[prepare]`
@@ -163,8 +172,22 @@ pub struct CompileTable {
     /// The precision of the weights.
     pub precision: Precision,
     /// What a compiled model must reach, measured against the uncompiled one: `agreement` (the
-    /// share of texts with the same label) and `speedup`.
+    /// share of texts with the same label or, without labels, the same nearest neighbour),
+    /// `cosine` (the least of two embeddings of one text) and `speedup`.
     pub gate: BTreeMap<String, f64>,
+    /// Texts to compare on, for a project without a dataset of its own.
+    pub texts: Option<CompileTexts>,
+}
+
+/// `texts = { ... }` in `[compile]`: every line of every file that holds a few words is a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompileTexts {
+    /// Where the files are, as in `[source]`.
+    pub url: String,
+    /// The digest of what is fetched. Required for everything but `file:`.
+    #[serde(default)]
+    pub sha256: Option<Digest>,
 }
 
 /// Precisions of compiled weights.
@@ -289,16 +312,32 @@ impl ProjectManifest {
         if let Some((key, message)) = self.train.as_ref().and_then(TrainTable::conflict) {
             conflict(key, message, "docs/train.md describes every option");
         }
+        if let Some((key, message)) = self.model.as_ref().and_then(ModelTable::conflict) {
+            conflict(key, message, "`mesh source pin <url>` fetches it once and prints its digest");
+        }
+        let head = self.train.as_ref().is_some_and(|t| t.model.contains(TrainModel::EncoderHead));
+        if head && self.model.is_none() {
+            let help = "add a [model] table with the `url` of an encoder";
+            conflict("train.model", "`encoder-head` needs a [model]".into(), help);
+        }
         if let Some(compile) = &self.compile {
-            if self.train.is_none() {
-                let help = "add a [train] table";
-                conflict("compile", "[compile] needs a [train]".into(), help);
+            if self.train.is_none() && self.model.is_none() {
+                let help = "add a [train] table, or a [model] table with a pre-trained encoder";
+                conflict("compile", "[compile] needs a [train] or a [model]".into(), help);
+            }
+            let texts = compile.texts.as_ref();
+            if texts.is_some_and(|t| t.sha256.is_none() && !t.url.starts_with("file:")) {
+                let message = "`sha256` is missing: texts that are fetched must be pinned";
+                let help = "`mesh source pin <url>` fetches it once and prints its digest";
+                conflict("compile.texts", message.into(), help);
             }
             for (metric, value) in &compile.gate {
-                if !["agreement", "speedup"].contains(&metric.as_str()) || *value < 0.0 {
+                let known = ["agreement", "cosine", "speedup"].contains(&metric.as_str());
+                if !known || *value < 0.0 {
                     let key = format!("compile.gate.{metric}");
                     let message = format!("`{metric}` is not a gate of compile");
-                    conflict(&key, message, "known are `agreement` (0 to 1) and `speedup`");
+                    let help = "known are `agreement` and `cosine` (0 to 1), and `speedup`";
+                    conflict(&key, message, help);
                 }
             }
         }
@@ -312,6 +351,8 @@ impl TaskName {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TextClassification => "text-classification",
+            Self::Embedding => "embedding",
+            Self::Keywords => "keywords",
         }
     }
 }
@@ -363,7 +404,8 @@ impl Default for NearDuplicates {
 impl Default for CompileTable {
     fn default() -> Self {
         let gate = [("agreement".to_owned(), 0.995), ("speedup".to_owned(), 1.0)].into();
-        Self { targets: vec!["native".into()], precision: Precision::default(), gate }
+        let targets = vec!["native".into()];
+        Self { targets, precision: Precision::default(), gate, texts: None }
     }
 }
 

@@ -3,14 +3,14 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Gate, source::Labels};
+use super::{Gate, TrainModels, source::Labels};
 
 /// `[train]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainTable {
-    /// Which family of models.
-    pub model: TrainModel,
+    /// Which family of models; with several, macro-F1 on the validation split decides.
+    pub model: TrainModels,
     /// The seed of everything random.
     #[serde(default = "default_seed")]
     pub seed: u64,
@@ -20,6 +20,9 @@ pub struct TrainTable {
     /// Options of `model = "linear"`.
     #[serde(default)]
     pub linear: LinearOptions,
+    /// Options of `model = "encoder-head"`.
+    #[serde(default)]
+    pub encoder_head: EncoderHeadOptions,
 }
 
 /// Families of models.
@@ -29,6 +32,9 @@ pub struct TrainTable {
 pub enum TrainModel {
     /// Multinomial logistic regression on TF-IDF weighted n-grams.
     Linear,
+    /// Multinomial logistic regression on the embeddings of the encoder in `[model]`, which stays
+    /// as it is.
+    EncoderHead,
 }
 
 /// Metrics that a gate can demand, measured on the test split.
@@ -52,6 +58,22 @@ pub struct LinearOptions {
     pub features: Features,
     /// Inverse strengths of the regularisation to try, as scikit-learn's `C`. With more than
     /// one, macro-F1 on the validation split decides, and log loss where that cannot tell.
+    pub c: Vec<f64>,
+    /// How much each label's documents weigh.
+    pub class_weight: ClassWeight,
+    /// Whether probabilities are calibrated on the validation split.
+    pub calibrate: bool,
+    /// The most passes of the solver over the training split.
+    pub max_iterations: usize,
+    /// The solver stops when the duality gap is below this share of the objective.
+    pub tolerance: f64,
+}
+
+/// `[train.encoder_head]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncoderHeadOptions {
+    /// Inverse strengths of the regularisation to try, as scikit-learn's `C`.
     pub c: Vec<f64>,
     /// How much each label's documents weigh.
     pub class_weight: ClassWeight,
@@ -116,9 +138,12 @@ impl TrainTable {
             let message = "`hash_buckets` must be 0 or a power of two";
             return Some(("train.linear.features.hash_buckets", message.into()));
         }
-        if self.linear.c.is_empty() || self.linear.c.iter().any(|c| !(*c > 0.0 && c.is_finite())) {
-            let message = "`c` must list at least one number above 0";
-            return Some(("train.linear.c", message.into()));
+        for (key, list) in
+            [("train.linear.c", &self.linear.c), ("train.encoder_head.c", &self.encoder_head.c)]
+        {
+            if list.is_empty() || list.iter().any(|c| !(*c > 0.0 && c.is_finite())) {
+                return Some((key, "`c` must list at least one number above 0".into()));
+            }
         }
         self.gate
             .iter()
@@ -176,6 +201,29 @@ impl Default for LinearOptions {
             calibrate: true,
             max_iterations: 200,
             tolerance: 1e-3,
+        }
+    }
+}
+
+impl Default for EncoderHeadOptions {
+    fn default() -> Self {
+        Self {
+            c: vec![1.0, 10.0, 100.0],
+            class_weight: ClassWeight::default(),
+            calibrate: true,
+            max_iterations: 200,
+            tolerance: 1e-3,
+        }
+    }
+}
+
+impl TrainModel {
+    /// The family as it is written in manifests and cards.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::EncoderHead => "encoder-head",
         }
     }
 }

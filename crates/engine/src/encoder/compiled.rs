@@ -15,6 +15,7 @@ use super::{
     config::{Architecture, EncoderConfig, HeadKind},
     forward::{Network, Scratch},
     layout::{Description, MAGIC, MapPlan, Plan, VERSION},
+    pool,
     reference::{dot, softmax},
 };
 use crate::{
@@ -96,7 +97,7 @@ impl CompiledEncoder {
     pub fn embed<T: AsRef<[u32]> + Sync>(&self, texts: &[T], threads: usize) -> Vec<Vec<f32>> {
         let pooling = self.description.pooling;
         self.map_texts(texts, threads, &|hidden, rows| {
-            pooling.pool(rows.map(|row| hidden.row(row)))
+            pool(pooling, rows.map(|row| hidden.row(row)))
         })
     }
 

@@ -7,36 +7,32 @@
 
 mod compiled;
 mod config;
+mod folder;
 mod forward;
+mod head;
 mod layout;
 mod pack;
 mod reference;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tokens;
 mod weights;
 
 pub use compiled::CompiledEncoder;
 pub use config::{Architecture, EncoderConfig, HeadKind, HiddenActivation};
+pub use folder::EncoderFolder;
+pub use head::LogisticHead;
 pub use pack::pack_encoder;
 pub use reference::ReferenceEncoder;
-use serde::{Deserialize, Serialize};
+pub use text::{EncoderClassifier, TextEncoder};
 pub use tokens::{TextTokenizer, Windows};
 
-/// How the hidden states of a text become one vector.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pooling {
-    /// Their mean.
-    #[default]
-    Mean,
-    /// The first one's: the token that stands for the text.
-    Cls,
-}
+pub use mesh_core::manifest::Pooling;
 
 /// What is decided when an encoder is compiled, beside its target.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncoderOptions {
     /// How hidden states become one vector.
     pub pooling: Pooling,
@@ -45,21 +41,25 @@ pub struct EncoderOptions {
     pub max_tokens: Option<usize>,
 }
 
-impl Pooling {
-    /// The vector of a text.
-    #[must_use]
-    pub fn pool<'a>(self, mut rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
-        let mut pooled = rows.next().map(<[f32]>::to_vec).unwrap_or_default();
-        if self == Self::Cls {
-            return pooled;
-        }
-        let mut count = 1.0;
-        for row in rows {
-            pooled.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-            count += 1.0;
-        }
-        pooled.iter_mut().for_each(|sum| *sum /= count);
-        pooled
+/// The vector of a text, from the hidden states of its tokens.
+#[must_use]
+pub fn pool<'a>(pooling: Pooling, mut rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
+    let mut pooled = rows.next().map(<[f32]>::to_vec).unwrap_or_default();
+    if pooling == Pooling::Cls {
+        return pooled;
+    }
+    let mut count = 1.0;
+    for row in rows {
+        pooled.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        count += 1.0;
+    }
+    pooled.iter_mut().for_each(|sum| *sum /= count);
+    pooled
+}
+
+impl Default for EncoderOptions {
+    fn default() -> Self {
+        Self { pooling: Pooling::Mean, max_tokens: None }
     }
 }
 

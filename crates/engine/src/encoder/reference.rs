@@ -78,6 +78,14 @@ impl ReferenceEncoder {
         rows.iter().map(|row| head.logits(self.config.architecture, row)).collect()
     }
 
+    /// As [`ReferenceEncoder::logits`], as probabilities.
+    #[must_use]
+    pub fn probabilities(&self, hidden: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        let mut rows = self.logits(hidden);
+        rows.iter_mut().for_each(|row| softmax(row));
+        rows
+    }
+
     fn embed(&self, token: u32, at: usize) -> Vec<f32> {
         let hidden = self.config.hidden;
         let row = |table: &[f32], row: usize| {

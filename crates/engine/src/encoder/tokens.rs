@@ -67,6 +67,12 @@ impl TextTokenizer {
         Ok(Self { tokenizer, before, behind })
     }
 
+    /// Special tokens of a window.
+    #[must_use]
+    pub fn special(&self) -> usize {
+        self.before.len() + self.behind.len()
+    }
+
     /// The tokens of a text, in windows of at most `max_tokens`. A text whose characters give no
     /// tokens at all has no windows.
     #[must_use]
@@ -76,7 +82,7 @@ impl TextTokenizer {
             Ok(encoding) => encoding.get_ids().to_vec(),
             Err(_) => Vec::new(),
         };
-        let special = self.before.len() + self.behind.len();
+        let special = self.special();
         let room = max_tokens.saturating_sub(special).max(1);
         let whole = |part: &[u32]| [&self.before, part, &self.behind].concat();
         let tokens = if ids.is_empty() { 0 } else { ids.len() + special };

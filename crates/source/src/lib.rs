@@ -16,6 +16,7 @@ mod archive;
 mod error;
 mod fetch;
 mod http;
+mod hub;
 mod local;
 mod pypi;
 mod url;

@@ -26,7 +26,7 @@ pub enum Origin {
         repository: String,
         /// Branch, tag or commit.
         revision: String,
-        /// The file's path.
+        /// The file's path; empty for the files of a model.
         path: String,
     },
     /// A wheel or sdist of PyPI.
@@ -101,7 +101,7 @@ impl fmt::Display for SourceUrl {
     }
 }
 
-/// `[datasets/]org/name[@revision]/path`
+/// `[datasets/]org/name[@revision][/path]`
 fn hub(path: &str) -> Option<Origin> {
     let (prefix, rest) = match path.strip_prefix("datasets/") {
         Some(rest) => ("datasets/", rest),
@@ -111,7 +111,11 @@ fn hub(path: &str) -> Option<Origin> {
     let org = parts.next().filter(|org| plain(org))?;
     let name = parts.next()?;
     let (name, revision) = name.split_once('@').unwrap_or((name, "main"));
-    let path = parts.next().filter(|path| !path.is_empty())?;
+    let path = parts.next().unwrap_or_default().trim_end_matches('/');
+    // A dataset is no model: it needs the path of a file.
+    if path.is_empty() && !prefix.is_empty() {
+        return None;
+    }
     (plain(name) && plain(revision)).then(|| Origin::Hub {
         repository: format!("{prefix}{org}/{name}"),
         revision: revision.to_owned(),
@@ -152,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_source_is_refused() {
-        let bad = ["", "a.csv", "file:", "ftp://a/b", "s3://bucket", "hf://org/name", "pypi://a"];
+        let bad = ["", "a.csv", "file:", "ftp://a/b", "s3://bucket", "hf://org", "pypi://a"];
         let options = ["pypi://--index-url/1/x", "pypi://a/-r/x", "hf://../x/y", "gopher:x"];
         for text in bad.iter().chain(&options) {
             assert!(text.parse::<SourceUrl>().is_err(), "{text}");

@@ -18,6 +18,8 @@ use crate::windows::{around, windows};
 /// The project.
 pub struct Sentiment {
     model: Box<dyn TextClassifier>,
+    /// Whether the model may be an encoder, which takes milliseconds for a window.
+    reads_tokens: bool,
     negative: usize,
     positive: usize,
 }
@@ -110,6 +112,9 @@ pub struct EntitySentiment {
     pub sentiment: Polarity,
 }
 
+/// Windows of a text that an encoder is given, at most: some seconds of work.
+const MAX_ENCODED: usize = 256;
+
 #[derive(Debug, Error, Diagnostic)]
 #[error("its labels are {found}, not negative, neutral and positive")]
 struct WrongLabels {
@@ -143,27 +148,39 @@ impl Shares {
 }
 
 impl Sentiment {
-    /// The sentiment of parts of a text together, each weighing as much as it has words.
-    fn shares<'a>(&self, parts: impl Iterator<Item = &'a str>) -> Shares {
+    /// The sentiment of parts of a text together, each weighing as much as it has words. A part
+    /// that says nothing, such as a row of symbols, does not count; if none does, the first one's
+    /// refusal is the answer.
+    fn shares<'a>(&self, parts: impl Iterator<Item = &'a str>) -> Result<Shares, Refusal> {
         let parts: Vec<&str> = parts.collect();
         let mut sum = Shares::default();
-        let mut words = 0.0;
-        for (part, scores) in parts.iter().zip(self.model.scores(&parts)) {
+        let (mut words, mut refused) = (0.0, None);
+        for (part, answer) in parts.iter().zip(self.model.answers(&parts)) {
+            let scores = match answer {
+                Ok(answer) => answer.prediction,
+                Err(refusal) => {
+                    refused.get_or_insert(refusal);
+                    continue;
+                }
+            };
             #[expect(clippy::cast_precision_loss, reason = "a window has few words")]
             let weight = part.split_whitespace().count().max(1) as f32;
             words += weight;
             sum.negative += weight * scores.get(self.negative).copied().unwrap_or_default();
             sum.positive += weight * scores.get(self.positive).copied().unwrap_or_default();
         }
-        Shares { negative: sum.negative / words, positive: sum.positive / words }
+        match refused {
+            Some(refusal) if words == 0.0 => Err(refusal),
+            _ => Ok(Shares { negative: sum.negative / words, positive: sum.positive / words }),
+        }
     }
 
     fn entity(&self, text: &str, document: Polarity, entity: &Entity) -> EntitySentiment {
         let near = around(text, &entity.entity_text);
+        // An entity that is not in the text as it was given: all that is known is the whole.
         let sentiment = match near.is_empty() {
-            // An entity that is not in the text as it was given: all that is known is the whole.
             true => document,
-            false => self.shares(near.into_iter()).polarity(),
+            false => self.shares(near.into_iter()).map_or(document, Shares::polarity),
         };
         let Entity { entity_type, entity_text, score, sentence_index, start, end } = entity.clone();
         EntitySentiment { entity_type, entity_text, score, sentence_index, start, end, sentiment }
@@ -180,7 +197,16 @@ impl Sentiment {
         if text.trim().is_empty() {
             return Err(Refusal::empty_text());
         }
-        let shares = self.shares(windows(text));
+        let windows: Vec<&str> = windows(text).collect();
+        if self.reads_tokens && windows.len() > MAX_ENCODED {
+            let detail = format!(
+                "the text has {} windows of some sixty words, the most that is answered is \
+                 {MAX_ENCODED}",
+                windows.len()
+            );
+            return Err(Refusal::new(RefusalKind::TextTooLong, detail));
+        }
+        let shares = self.shares(windows.into_iter())?;
         let label = shares.polarity();
         let entities = example.attributes.entities.as_ref().map(|entities| {
             entities.iter().map(|entity| self.entity(text, label, entity)).collect()
@@ -200,7 +226,8 @@ impl Project for Sentiment {
         let find = |label: &str| model.labels().iter().position(|known| known == label);
         match (find("negative"), find("neutral"), find("positive")) {
             (Some(negative), Some(_), Some(positive)) if model.labels().len() == 3 => {
-                Ok(Self { model, negative, positive })
+                let reads_tokens = files.manifest.model.is_some();
+                Ok(Self { model, reads_tokens, negative, positive })
             }
             _ => {
                 let found = model.labels().join(", ");

@@ -5,6 +5,7 @@ use std::{
     thread,
 };
 
+use mesh_engine::Target;
 use serde::Serialize;
 
 use crate::{context::Context, output, report::CliError};
@@ -33,7 +34,7 @@ const LITTLE_SPACE: u64 = 2_000_000_000;
 
 pub(crate) async fn doctor(context: &Context) -> Result<ExitCode, CliError> {
     let root = context.root().ok();
-    let mut findings = vec![cpu(), memory(), disk(root.as_deref()), pip()];
+    let mut findings = vec![cpu(), targets(), memory(), disk(root.as_deref()), pip()];
     findings.push(credentials("hub token", hub_token(), "HF_TOKEN", "hf:// sources that need it"));
     findings.push(credentials("S3 credentials", s3(), "AWS_ACCESS_KEY_ID or ~/.aws", "s3://"));
     findings.push(workspace(context).await);
@@ -65,6 +66,24 @@ fn cpu() -> Finding {
         if features.is_empty() { "no vector units known here".into() } else { features.join(" ") }
     );
     Finding { what: "cpu", state: State::Ok, detail, advice: None }
+}
+
+/// What encoders can be compiled for here, and whether the best of it is held back.
+fn targets() -> Finding {
+    let names: Vec<_> = Target::available().into_iter().map(Target::as_str).collect();
+    let detail = format!("{} (the fastest first)", names.join(", "));
+    let finding = |state, detail, advice| Finding { what: "targets", state, detail, advice };
+    match Target::forced() {
+        Ok(None) => finding(State::Ok, detail, None),
+        Ok(Some(forced)) => {
+            let advice =
+                format!("{} = {forced} forces it: unset it to use the best", Target::VARIABLE);
+            finding(State::Note, detail, Some(advice))
+        }
+        Err(error) => {
+            finding(State::Bad, error.to_string(), Some(format!("unset {}", Target::VARIABLE)))
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -1,18 +1,17 @@
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
-use mesh_core::digest_file;
-use mesh_source::{Request, SourceUrl};
+use mesh_core::{Digest, digest_file};
+use mesh_source::{Fetcher, Request, SourceUrl};
 use serde_json::json;
 
 use crate::{args::Source, context::Context, output, report::CliError};
 
 pub(crate) async fn source(context: &Context, command: Source) -> Result<ExitCode, CliError> {
     match command {
-        Source::Pin { file } => {
-            let (digest, size) =
-                digest_file(&file).map_err(|error| CliError::io("read", file.display(), error))?;
+        Source::Pin { source } => {
+            let digest = pin(context, &source).await?;
             if context.global.json {
-                output::json(&json!({ "sha256": digest, "size": size }));
+                output::json(&json!({ "sha256": digest }));
             } else {
                 output::line(format!("sha256 = \"{digest}\""));
             }
@@ -43,4 +42,30 @@ pub(crate) async fn source(context: &Context, command: Source) -> Result<ExitCod
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The digest of a file, or of what a URL names; what is fetched for it is kept in the workspace,
+/// if there is one.
+async fn pin(context: &Context, source: &str) -> Result<Digest, CliError> {
+    let file = Path::new(source);
+    if !source.contains("://") && !source.starts_with("file:") {
+        let (digest, _) =
+            digest_file(file).map_err(|error| CliError::io("read", file.display(), error))?;
+        return Ok(digest);
+    }
+    let request = Request {
+        url: source.parse()?,
+        sha256: None,
+        progress: context.bars.clone(),
+        cancel: context.cancel.clone(),
+    };
+    let here = Path::new(".");
+    match context.root() {
+        Ok(root) => Ok(Fetcher::new(&root.join(".mesh/sources"), here).pin(&request).await?),
+        Err(_) => {
+            let folder = tempfile::tempdir()
+                .map_err(|error| CliError::io("make a folder in", "the temporary folder", error))?;
+            Ok(Fetcher::new(folder.path(), here).pin(&request).await?)
+        }
+    }
 }

@@ -115,9 +115,8 @@ impl TextEncoder {
     fn windows(&self, text: &str) -> Result<(Windows, Usage), Refusal> {
         let most = self.encoder.max_tokens();
         let mut windows = self.tokenizer.windows(text, most);
-        let count = windows.windows.len();
+        let (count, tokens) = (windows.windows.len(), windows.tokens);
         let refuse = |windows: usize| {
-            let Windows { tokens, .. } = self.tokenizer.windows(text, most);
             let detail = format!(
                 "the text has {tokens} tokens, the most that is answered is {}",
                 windows * (most - self.tokenizer.special()) + self.tokenizer.special()

@@ -6,8 +6,8 @@ use std::{
 };
 
 use mesh_core::{
-    Cancel, Inputs, NoProgress, Step, StepContext, StepError, StepOutcome, StepOutput,
-    manifest::ProjectManifest,
+    Cancel, Digest, Inputs, NoProgress, SourceFiles, Step, StepContext, StepError, StepOutcome,
+    StepOutput, manifest::ProjectManifest,
 };
 use mesh_dataset::{Dataset, Document, RejectedRow, SplitName, Statistics};
 use mesh_prepare::Prepare;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use mesh_core::{Example, Project, Refusal};
+use mesh_core::{Answer, Example, Project, Refusal};
 use mesh_project_keywords::{Document, Embedder, Keywords, Parameters, Prediction};
 
 const DIMENSIONS: u64 = 64;

@@ -1,0 +1,297 @@
+//! Encoders: a folder of one's own served by a manifest alone, heads on them, gates, and models
+//! that are no models.
+
+use std::{fs, process::Command};
+
+use serde_json::{Value, json};
+
+use crate::support::{Workspace, repository, reviews};
+
+/// A workspace whose `my-model` is the tiny BERT classifier of the documentation.
+fn with_model() -> Workspace {
+    let workspace = Workspace::new();
+    let script = repository().join("docs/examples/tiny_bert.py");
+    let status =
+        Command::new("python3").arg(script).arg(workspace.path("my-model")).output().unwrap();
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    workspace.write("texts.txt", TEXTS);
+    workspace
+}
+
+const TEXTS: &str = "i love the film a lot\nwe hate the late train\nthey like this is good\n\
+                     the train was bad and late\nyou is good this a film\n";
+
+/// A manifest of a pre-trained model. Speed is no matter of these tests.
+fn manifest(name: &str, task: &str, more: &str) -> String {
+    format!(
+        "[project]\nname = \"{name}\"\ntask = \"{task}\"\ndescription = \"A test\"\n\
+         [model]\nurl = \"file:../../my-model\"\n{more}\n\
+         [compile]\ngate = {{ speedup = 0.0, agreement = 0.8, cosine = 0.99 }}\n\
+         texts = {{ url = \"file:../../texts.txt\" }}\n[serve]\n"
+    )
+}
+
+fn ask(attributes: Value, namespace: &str) -> String {
+    json!({ "data": { "namespace": namespace, "attributes": attributes } }).to_string()
+}
+
+#[test]
+fn a_classifier_of_ones_own_is_served_by_a_manifest_alone() {
+    let workspace = with_model();
+    workspace.write("projects/mood/project.toml", manifest("mood", "text-classification", ""));
+    let ran = workspace.mesh(["run", "mood"]).ok();
+    assert!(ran.err.contains("new version 1") || ran.out.contains("agreement"), "{ran:?}");
+    assert_eq!(workspace.states("mood"), ["fresh"]);
+    let answer = workspace.json(["predict", "mood", "--text", "i love this film", "--json"]);
+    let labels = answer["labels"].as_array().unwrap();
+    let names: Vec<_> = labels.iter().map(|label| label["label"].as_str().unwrap()).collect();
+    assert!(names == ["calm", "angry"] || names == ["angry", "calm"], "{answer}");
+    let sum: f64 = labels.iter().map(|label| label["score"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-5, "{answer}");
+    assert!(workspace.mesh(["model", "show", "mood"]).ok().out.contains("2 layers of 32 columns"));
+}
+
+#[test]
+fn long_texts_are_cut_or_refused_as_the_manifest_says_and_the_answer_tells() {
+    let workspace = with_model();
+    for (name, more) in [
+        ("windows", "max_tokens = 40"),
+        ("truncate", "max_tokens = 40\nlong_text = \"truncate\""),
+        ("refuse", "max_tokens = 40\nlong_text = \"refuse\""),
+    ] {
+        let file = format!("projects/{name}/project.toml");
+        workspace.write(&file, manifest(name, "embedding", more));
+        workspace.mesh(["run", name]).ok();
+    }
+    let serving = workspace.serve();
+    let long = "we love the film ".repeat(30);
+    let told = |name: &str| {
+        let body = ask(json!({ "content": long }), name);
+        serving.post(&format!("/{name}/v1/predict"), &body)
+    };
+    let answer = told("windows");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.head.contains("x-mesh-long-text: windows=4"), "{}", answer.head);
+    assert!(answer.head.contains("x-mesh-tokens: 122"), "{}", answer.head);
+    assert!(told("truncate").head.contains("x-mesh-long-text: truncated=40"));
+    let answer = told("refuse");
+    assert_eq!(answer.status, 422);
+    assert!(
+        answer.body.contains("text-too-long") && answer.body.contains("122 tokens"),
+        "{answer:?}"
+    );
+    let short = serving.post("/windows/v1/predict", &ask(json!({ "content": "good" }), "windows"));
+    assert!(!short.head.contains("x-mesh-long-text"), "{}", short.head);
+    for (text, status) in [("", 422), (" \n", 422), ("\u{1}\u{2}", 422), ("😀😀", 200)] {
+        let body = ask(json!({ "content": text }), "windows");
+        assert_eq!(serving.post("/windows/v1/predict", &body).status, status, "{text:?}");
+    }
+    let much = "train ".repeat(170_000);
+    let answer = serving.post("/windows/v1/predict", &ask(json!({ "content": much }), "windows"));
+    assert_eq!(answer.status, 422, "{}", answer.head);
+    assert!(answer.body.contains("text-too-long"), "{}", answer.body);
+}
+
+#[test]
+fn embeddings_are_answered_as_openais_clients_ask() {
+    let workspace = with_model();
+    workspace.write(
+        "projects/vectors/project.toml",
+        manifest("vectors", "embedding", "pooling = \"mean\""),
+    );
+    workspace.mesh(["run", "vectors"]).ok();
+    let serving = workspace.serve();
+    let own = serving.post(
+        "/vectors/v1/predict",
+        &ask(json!({ "content": ["i love the film", "bad"] }), "vectors"),
+    );
+    let own: Value = serde_json::from_str(&own.body).unwrap();
+    let own = &own["data"]["attributes"]["embeddings"];
+    let asked = |more: Value| {
+        let mut body = json!({ "model": "vectors", "input": ["i love the film", "bad"] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = serving.post("/v1/embeddings", &body.to_string());
+        let value: Value = serde_json::from_str(&answer.body).unwrap();
+        (answer.status, value)
+    };
+    let (status, answer) = asked(json!({}));
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["data"][0]["embedding"], own[0]);
+    assert_eq!(answer["data"][1]["embedding"], own[1]);
+    assert_eq!(answer["data"][1]["index"], 1);
+    assert_eq!(answer["usage"], json!({ "prompt_tokens": 9, "total_tokens": 9 }));
+    let (_, encoded) = asked(json!({ "encoding_format": "base64" }));
+    let first = own[0][0].as_f64().unwrap() as f32;
+    assert_eq!(float_of_base64(encoded["data"][0]["embedding"].as_str().unwrap()), first);
+    for (more, status, says) in [
+        (json!({ "model": "other" }), 404, "the models here are vectors"),
+        (json!({ "input": [] }), 422, "at least one text"),
+        (json!({ "input": [1, 2] }), 422, "expected a string"),
+        (json!({ "dimensions": 7 }), 422, "this model has 32 dimensions"),
+        (json!({ "encoding_format": "hex" }), 422, "hex"),
+        (json!({ "input": ["a", ""] }), 422, "text 1"),
+        (json!({ "colour": "red" }), 422, "colour"),
+    ] {
+        let (found, answer) = asked(more.clone());
+        assert_eq!(found, status, "{more}: {answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains(says), "{more}: {message}");
+    }
+    assert_eq!(serving.post("/v1/embeddings", "{").status, 400);
+    let models: Value = serde_json::from_str(&serving.get("/v1/models").body).unwrap();
+    assert_eq!(models["data"][0]["id"], "vectors");
+}
+
+/// The first of the little-endian f32 in a base64 text.
+fn float_of_base64(text: &str) -> f32 {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits = text.bytes().take(6).fold(0u64, |bits, digit| {
+        bits << 6 | DIGITS.iter().position(|known| *known == digit).unwrap() as u64
+    });
+    let bytes = (bits >> 4).to_be_bytes();
+    f32::from_le_bytes(bytes[4..].try_into().unwrap())
+}
+
+#[test]
+fn a_vector_is_the_same_for_every_batch_and_nearly_for_every_target() {
+    let workspace = with_model();
+    workspace.write("projects/vectors/project.toml", manifest("vectors", "embedding", ""));
+    workspace.mesh(["run", "vectors"]).ok();
+    let texts = ["i love the film", "we hate the late train", "good", "the the the bad"];
+    let vector = |value: &Value| -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+    };
+    let serving = workspace.serve();
+    let asked = |content: Value| -> Value {
+        let answer =
+            serving.post("/vectors/v1/predict", &ask(json!({ "content": content }), "vectors"));
+        let answer: Value = serde_json::from_str(&answer.body).unwrap();
+        answer["data"]["attributes"]["embeddings"].clone()
+    };
+    let together = asked(json!(texts));
+    for (text, expected) in texts.iter().zip(together.as_array().unwrap()) {
+        assert_eq!(&asked(json!(text)), expected, "{text}");
+    }
+    drop(serving);
+    // Every CPU has the portable one.
+    let mut command = workspace.command(["run", "vectors"]);
+    let ran = crate::support::run(command.env("MESH_TARGET", "portable-f32")).ok();
+    assert!(ran.out.contains("compile") || ran.err.contains("compile"), "{ran:?}");
+    let mut command = workspace.command(["predict", "vectors", "--text", texts[0], "--json"]);
+    let ran = crate::support::run(command.env("MESH_TARGET", "portable-f32")).ok();
+    let plain: Value = serde_json::from_str(&ran.out).unwrap();
+    let (a, b) = (vector(&plain["embeddings"]), vector(&together[0]));
+    let cosine: f64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
+    assert!(cosine > 0.999, "{cosine}");
+    let listed = workspace.json(["model", "list", "vectors", "--json"]).to_string();
+    assert!(listed.contains("portable-f32"), "{listed}");
+    let mut command = workspace.command(["run", "vectors", "--force"]);
+    let ran = crate::support::run(command.env("MESH_TARGET", "warp-f8")).code(1);
+    assert!(ran.err.contains("warp-f8") || ran.err.contains("native"), "{}", ran.err);
+}
+
+#[test]
+fn a_head_is_trained_on_an_encoder_and_the_better_family_is_kept() {
+    let workspace = with_model();
+    workspace.write("reviews.csv", reviews(90));
+    workspace.write(
+        "projects/stars/project.toml",
+        "[project]\nname = \"stars\"\ntask = \"text-classification\"\ndescription = \"A test\"\n\
+         [source]\nurl = \"file:../../reviews.csv\"\nformat = \"csv\"\n\
+         columns = { text = \"text\", label = \"stars\" }\n\
+         [prepare]\n[model]\nurl = \"file:../../my-model\"\n\
+         [train]\nmodel = [\"linear\", \"encoder-head\"]\n\
+         [compile]\ngate = { speedup = 0.0, agreement = 0.8 }\n[serve]\n",
+    );
+    workspace.mesh(["run", "stars"]).ok();
+    let card = workspace.json(["model", "show", "stars", "--json"]);
+    let families = card["card"]["families"].as_array().unwrap();
+    let names: Vec<_> = families.iter().map(|row| row["model"].as_str().unwrap()).collect();
+    assert_eq!(names, ["linear", "encoder-head"]);
+    let scores: Vec<_> =
+        families.iter().map(|row| row["validation_macro_f1"].as_f64().unwrap()).collect();
+    let better = if scores[1] > scores[0] { "encoder-head" } else { "linear" };
+    assert_eq!(card["card"]["model"], better, "{families:?}");
+    workspace.mesh(["predict", "stars", "--text", "good"]).ok();
+    // The head alone, too: what was embedded before is not embedded again.
+    let file = "projects/stars/project.toml";
+    workspace.edit(file, "[\"linear\", \"encoder-head\"]", "\"encoder-head\"");
+    workspace.mesh(["run", "stars"]).ok();
+    let card = workspace.json(["model", "show", "stars", "--version", "2", "--json"]);
+    assert_eq!(card["card"]["model"], "encoder-head");
+    workspace.mesh(["model", "promote", "stars", "2"]).ok();
+    let answer = workspace.json(["predict", "stars", "--text", "good", "--json"]);
+    assert_eq!(answer["labels"].as_array().unwrap().len(), 3, "{answer}");
+}
+
+#[test]
+fn a_target_that_is_not_faithful_or_not_faster_is_refused_with_exit_code_3() {
+    let workspace = with_model();
+    let file = "projects/vectors/project.toml";
+    workspace.write(file, manifest("vectors", "embedding", ""));
+    workspace.edit(file, "speedup = 0.0", "speedup = 1e9");
+    let ran = workspace.mesh(["run", "vectors"]).code(3);
+    assert!(ran.err.contains("speedup of"), "{}", ran.err);
+    workspace.edit(file, "speedup = 1e9", "speedup = 0.0");
+    workspace.edit(file, "cosine = 0.99", "cosine = 1.1");
+    let ran = workspace.mesh(["run", "vectors"]).code(3);
+    assert!(ran.err.contains("cosine of") && !ran.err.contains("speedup of"), "{}", ran.err);
+    assert!(workspace.mesh(["model", "list", "vectors"]).ok().out.contains("no version yet"));
+}
+
+#[test]
+fn models_that_are_none_are_told_with_what_to_do() {
+    type Break = fn(&Workspace);
+    let cases: [(&str, Break, &str); 6] = [
+        ("cut", |w| cut(w, "my-model/model.safetensors"), "no valid safetensors file"),
+        (
+            "no weights",
+            |w| fs::remove_file(w.path("my-model/model.safetensors")).unwrap(),
+            "the model has no model.safetensors",
+        ),
+        (
+            "no tokenizer",
+            |w| fs::remove_file(w.path("my-model/tokenizer.json")).unwrap(),
+            "the model has no tokenizer.json",
+        ),
+        (
+            "unknown",
+            |w| {
+                w.edit(
+                    "my-model/config.json",
+                    "\"model_type\": \"bert\"",
+                    "\"model_type\": \"llama\"",
+                )
+            },
+            "known are bert, distilbert, roberta, xlm-roberta",
+        ),
+        (
+            "larger tokenizer",
+            |w| w.edit("my-model/tokenizer.json", "\"love\": 9", "\"love\": 9999"),
+            "it does not fit the model: it knows 10000 tokens",
+        ),
+        (
+            "other layers",
+            |w| {
+                w.edit(
+                    "my-model/config.json",
+                    "\"num_hidden_layers\": 2",
+                    "\"num_hidden_layers\": 1",
+                )
+            },
+            "tensors have no place in this model",
+        ),
+    ];
+    for (name, damage, says) in cases {
+        let workspace = with_model();
+        workspace.write("projects/mood/project.toml", manifest("mood", "text-classification", ""));
+        damage(&workspace);
+        eprintln!("{name}");
+        workspace.mesh(["run", "mood"]).code(1).tells([says]);
+    }
+}
+
+fn cut(workspace: &Workspace, name: &str) {
+    let bytes = fs::read(workspace.path(name)).unwrap();
+    fs::write(workspace.path(name), &bytes[..bytes.len() / 2]).unwrap();
+}

@@ -230,6 +230,8 @@ pub(super) unsafe fn attention<G: Gemm>(
 ) {
     unsafe {
         G::begin();
+        let mut block = Block([0.0; 32 * PANEL]);
+        let block = block.0.as_mut_ptr();
         let hidden = heads.count * heads.size;
         let (stride, out_stride) = (qkv.stride(), out.stride());
         for text in texts {
@@ -256,10 +258,9 @@ pub(super) unsafe fn attention<G: Gemm>(
                         for (row, rows) in even_blocks(count, G::ROWS) {
                             let at = queries.add(row * stride);
                             let left = Left { at, stride, rows, k: heads.size };
-                            let mut block = Block([0.0; 32 * PANEL]);
-                            G::block(left, keys, block.0.as_mut_ptr());
+                            G::block(left, keys, block);
                             let to = scores.add(row * padded + panel * PANEL);
-                            copy_rows::<G::S>(block.0.as_ptr(), rows, to, padded);
+                            copy_rows::<G::S>(block, rows, to, padded);
                         }
                     }
                     for row in 0..count {
@@ -272,13 +273,12 @@ pub(super) unsafe fn attention<G: Gemm>(
                         for (row, rows) in even_blocks(count, G::ROWS) {
                             let at = weights.add(row * padded).cast_const();
                             let left = Left { at, stride: padded, rows, k: length };
-                            let mut block = Block([0.0; 32 * PANEL]);
-                            G::block(left, values, block.0.as_mut_ptr());
+                            G::block(left, values, block);
                             let column = head * heads.size + panel * PANEL;
                             let to = (text.start + start + row) * out_stride + column;
                             let to = out.as_mut_ptr::<G::Elem>().add(to);
                             for row in 0..rows {
-                                let from = block.0.as_ptr().add(row * PANEL);
+                                let from = block.cast_const().add(row * PANEL);
                                 store_some::<G>(from, to.add(row * out_stride), columns);
                             }
                         }

@@ -1,11 +1,11 @@
-//! Our encoder engine for `bench/encoder.py`, by its line protocol: a JSON command per line on
-//! standard input, a JSON answer per line on standard output.
+//! Our encoder engine for `bench/encoder.py`. The line protocol is described in
+//! `bench/encoder_worker.py`: a JSON command per line on standard input, a JSON answer per line on
+//! standard output.
 //!
 //! ```text
-//! encode pack MODEL TARGET          packs a model folder: MODEL/encoder-TARGET.mesh
-//! encode serve MODEL TARGET THREADS answers load, run, embed, memory and quit
-//! encode peak                       the most that this CPU computes, per target
-//! encode targets                    the targets of this CPU
+//! mesh-bench encode --model FOLDER --target TARGET --threads N
+//! mesh-bench peak     GFLOP/s of one core: {"f32": ..., "bf16": ...}
+//! mesh-bench targets  the targets of this CPU, and the peak of each
 //! ```
 
 use std::{
@@ -16,7 +16,7 @@ use std::{
 };
 
 use mesh_engine::{
-    CompiledEncoder, EncoderOptions, ReferenceEncoder, Target, normalise, pack_encoder, peak,
+    CompiledEncoder, EncoderOptions, Peak, ReferenceEncoder, Target, normalise, pack_encoder, peak,
 };
 use miette::{IntoDiagnostic, Result, bail, miette};
 use serde::Deserialize;
@@ -36,43 +36,60 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["pack", model, target] => pack(Path::new(model), target.parse()?),
-        ["serve", model, target, threads] => {
-            let path = packed(Path::new(model), target.parse()?);
-            serve(&path, threads.parse().into_diagnostic()?)
+        ["encode", "--model", model, "--target", target, "--threads", threads] => {
+            let target: Target = target.parse()?;
+            let path = packed(Path::new(model), target)?;
+            serve(&path, target, threads.parse().into_diagnostic()?)
         }
         ["peak"] => {
-            let peaks = Target::available().into_iter().map(peak);
-            let peaks: Vec<_> = peaks.collect::<Result<_, _>>()?;
-            let peaks = peaks.iter().map(|p| (p.target.to_string(), json!(p.gflops)));
-            print(&Value::Object(peaks.collect()))
+            let peaks = peaks()?;
+            let best = |suffix: &str| {
+                let some = peaks.iter().filter(|peak| peak.target.as_str().ends_with(suffix));
+                some.map(|peak| peak.gflops).reduce(f64::max)
+            };
+            print(&json!({ "f32": best("f32"), "bf16": best("bf16") }))
         }
         ["targets"] => {
-            print(&json!(Target::available().iter().map(|t| t.as_str()).collect::<Vec<_>>()))
+            let peaks = peaks()?;
+            let peaks = peaks.iter().map(|peak| (peak.target.to_string(), json!(peak.gflops)));
+            print(&Value::Object(peaks.collect()))
         }
-        _ => bail!("usage: encode pack MODEL TARGET | serve MODEL TARGET THREADS | peak | targets"),
+        _ => bail!(
+            "usage: mesh-bench encode --model FOLDER --target TARGET --threads N | peak | targets"
+        ),
     }
 }
 
-fn packed(model: &Path, target: Target) -> PathBuf {
-    model.join(format!("encoder-{target}.mesh"))
+fn peaks() -> Result<Vec<Peak>> {
+    Ok(Target::available().into_iter().map(peak).collect::<Result<_, _>>()?)
 }
 
-fn pack(model: &Path, target: Target) -> Result<()> {
-    let options = EncoderOptions { max_tokens: Some(256), ..EncoderOptions::default() };
-    let bytes = pack_encoder(&ReferenceEncoder::read(model)?, target, &options);
-    std::fs::write(packed(model, target), bytes).into_diagnostic()
+/// The packed encoder, beside the model's files; made by whoever asks first.
+fn packed(model: &Path, target: Target) -> Result<PathBuf> {
+    let path = model.join(format!("encoder-{target}.mesh"));
+    if !path.exists() {
+        let options = EncoderOptions { max_tokens: Some(256), ..EncoderOptions::default() };
+        let bytes = pack_encoder(&ReferenceEncoder::read(model)?, target, &options);
+        let part = path.with_extension("part");
+        std::fs::write(&part, bytes).into_diagnostic()?;
+        std::fs::rename(&part, &path).into_diagnostic()?;
+    }
+    Ok(path)
 }
 
-fn serve(path: &Path, threads: usize) -> Result<()> {
+fn serve(path: &Path, target: Target, threads: usize) -> Result<()> {
     let mut encoder = None;
     for line in std::io::stdin().lock().lines() {
         let command: Command = serde_json::from_str(&line.into_diagnostic()?).into_diagnostic()?;
         let open = || encoder.as_ref().ok_or_else(|| miette!("`load` comes first"));
         let answer = match command {
             Command::Load => {
+                let (started, cpu) = (Instant::now(), cpu_seconds());
                 encoder = Some(CompiledEncoder::open(path)?);
-                json!({ "ok": true })
+                let (wall, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+                let precision = target.as_str().rsplit('-').next();
+                let version = env!("CARGO_PKG_VERSION");
+                json!({ "wall": wall, "cpu": cpu, "padding": false, "precision": precision, "version": version })
             }
             Command::Run { batches } => run(open()?, &batches, threads),
             Command::Embed { texts } => json!({ "embeddings": embed(open()?, &texts, threads) }),

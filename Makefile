@@ -8,7 +8,7 @@ MESH := target/release/mesh
 # cargo-nextest runs tests in parallel; without it cargo's own runner does.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help up run status test lint fmt doc bench bench-linear bench-serve bench-encoder hooks tools schemas clean
+.PHONY: help up run status test lint fmt doc bench bench-linear bench-serve bench-encoder fuzz hooks tools schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -69,6 +69,9 @@ bench-serve: tools ## requests per second, beside FastAPI
 bench-encoder: tools ## speed, fidelity and memory of the encoder, beside ONNX Runtime and OpenVINO
 	$(CARGO) build --release --quiet -p mesh-bench
 	bench/venv.sh && bench/.venv/bin/python bench/encoder.py
+
+fuzz: tools ## fuzz the readers of foreign files, FUZZ_SECONDS each (20)
+	fuzz/run.sh
 
 hooks: ## install the git hooks
 	git config core.hooksPath .githooks

@@ -48,6 +48,13 @@ PREDICT = ROOT / "target/release/predict-linear"
 SPLITS = ("train", "validation", "test")
 
 
+def cpu() -> str:
+    """The name of the CPU."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def mesh(*arguments: str) -> tuple[list, float]:
     """Runs our program; gives what it prints, and how long it took."""
     command = [MESH, "--json", "--quiet", "--workspace", WORKSPACE, *arguments]
@@ -271,7 +278,7 @@ def main() -> None:
             results.append(measure(benchmark, options.seeds, options.train_rounds, options.rounds))
             print(row(results[-1]), flush=True)
     versions = {"python": platform.python_version(), "scikit-learn": sklearn.__version__}
-    told = {"machine": platform.processor(), "versions": versions, "results": results}
+    told = {"machine": cpu(), "versions": versions, "results": results}
     options.output.write_text(json.dumps(told, indent=2) + "\n")
     print(f"\nwritten to {options.output}")
 

@@ -1,7 +1,11 @@
 //! Encoders: a folder of one's own served by a manifest alone, heads on them, gates, and models
 //! that are no models.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
@@ -80,14 +84,14 @@ fn long_texts_are_cut_or_refused_as_the_manifest_says_and_the_answer_tells() {
         answer.body.contains("text-too-long") && answer.body.contains("122 tokens"),
         "{answer:?}"
     );
-    let short = serving.post("/windows/v1/predict", &ask(json!({ "content": "good" }), "windows"));
+    let short = serving.post("/windows/v1/predict", ask(json!({ "content": "good" }), "windows"));
     assert!(!short.head.contains("x-mesh-long-text"), "{}", short.head);
     for (text, status) in [("", 422), (" \n", 422), ("\u{1}\u{2}", 422), ("😀😀", 200)] {
         let body = ask(json!({ "content": text }), "windows");
         assert_eq!(serving.post("/windows/v1/predict", &body).status, status, "{text:?}");
     }
     let much = "train ".repeat(170_000);
-    let answer = serving.post("/windows/v1/predict", &ask(json!({ "content": much }), "windows"));
+    let answer = serving.post("/windows/v1/predict", ask(json!({ "content": much }), "windows"));
     assert_eq!(answer.status, 422, "{}", answer.head);
     assert!(answer.body.contains("text-too-long"), "{}", answer.body);
 }
@@ -103,14 +107,14 @@ fn embeddings_are_answered_as_openais_clients_ask() {
     let serving = workspace.serve();
     let own = serving.post(
         "/vectors/v1/predict",
-        &ask(json!({ "content": ["i love the film", "bad"] }), "vectors"),
+        ask(json!({ "content": ["i love the film", "bad"] }), "vectors"),
     );
     let own: Value = serde_json::from_str(&own.body).unwrap();
     let own = &own["data"]["attributes"]["embeddings"];
     let asked = |more: Value| {
         let mut body = json!({ "model": "vectors", "input": ["i love the film", "bad"] });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let answer = serving.post("/v1/embeddings", &body.to_string());
+        let answer = serving.post("/v1/embeddings", body.to_string());
         let value: Value = serde_json::from_str(&answer.body).unwrap();
         (answer.status, value)
     };
@@ -164,7 +168,7 @@ fn a_vector_is_the_same_for_every_batch_and_nearly_for_every_target() {
     let serving = workspace.serve();
     let asked = |content: Value| -> Value {
         let answer =
-            serving.post("/vectors/v1/predict", &ask(json!({ "content": content }), "vectors"));
+            serving.post("/vectors/v1/predict", ask(json!({ "content": content }), "vectors"));
         let answer: Value = serde_json::from_str(&answer.body).unwrap();
         answer["data"]["attributes"]["embeddings"].clone()
     };
@@ -261,7 +265,7 @@ fn models_that_are_none_are_told_with_what_to_do() {
                     "my-model/config.json",
                     "\"model_type\": \"bert\"",
                     "\"model_type\": \"llama\"",
-                )
+                );
             },
             "known are bert, distilbert, roberta, xlm-roberta",
         ),
@@ -277,7 +281,7 @@ fn models_that_are_none_are_told_with_what_to_do() {
                     "my-model/config.json",
                     "\"num_hidden_layers\": 2",
                     "\"num_hidden_layers\": 1",
-                )
+                );
             },
             "tensors have no place in this model",
         ),
@@ -294,4 +298,46 @@ fn models_that_are_none_are_told_with_what_to_do() {
 fn cut(workspace: &Workspace, name: &str) {
     let bytes = fs::read(workspace.path(name)).unwrap();
     fs::write(workspace.path(name), &bytes[..bytes.len() / 2]).unwrap();
+}
+
+#[test]
+fn a_model_of_a_hub_is_a_folder_that_is_pinned_as_one() {
+    let workspace = with_model();
+    let files = workspace.path("hub/org/tiny/resolve/v1");
+    fs::create_dir_all(&files).unwrap();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::copy(workspace.path("my-model").join(file), files.join(file)).unwrap();
+    }
+    let mut server = Command::new("python3")
+        .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"])
+        .current_dir(workspace.path("hub"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let port = line.split_whitespace().skip_while(|word| *word != "port").nth(1).unwrap();
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let mesh = |args: [&str; 3]| {
+        let mut command = workspace.command(args);
+        crate::support::run(command.env("HF_ENDPOINT", &endpoint))
+    };
+    let pinned = mesh(["source", "pin", "hf://org/tiny@v1"]).ok().out;
+    let pinned = pinned.trim();
+    assert!(pinned.starts_with("sha256 = \"") && pinned.len() == 75, "{pinned}");
+    let manifest =
+        manifest("vectors", "embedding", pinned).replace("file:../../my-model", "hf://org/tiny@v1");
+    let file = "projects/vectors/project.toml";
+    workspace.write(file, &manifest);
+    mesh(["run", "vectors", "--json"]).ok();
+    mesh(["predict", "vectors", "--text=i love the film"]).ok();
+    // Another digest, and no such model.
+    workspace.write(file, manifest.replace(pinned, &format!("sha256 = \"{}\"", "0".repeat(64))));
+    let digest = pinned.trim_start_matches("sha256 = ").trim_matches('"');
+    mesh(["run", "vectors", "--json"]).code(1).tells(["its digest is wrong", digest]);
+    let missing = mesh(["source", "pin", "hf://org/none@v1"]).code(1);
+    missing.tells(["hf://org/none@v1/config.json", "it is not there"]);
+    server.kill().unwrap();
+    server.wait().unwrap();
 }

@@ -1,4 +1,5 @@
-//! Every command of the README, in order, in a copy of the repository.
+//! Every command of the README, and of guides with commands, in order, in a copy of the
+//! repository.
 
 use std::{
     fs,
@@ -10,16 +11,26 @@ use std::{
 
 use crate::support::{repository, signal, wait};
 
-/// The commands of the README: lines of `console` blocks that start with a prompt.
-fn commands() -> Vec<String> {
-    let text = fs::read_to_string(repository().join("README.md")).unwrap();
-    let mut inside = false;
-    let mut commands = Vec::new();
+/// The commands of a page: lines of `console` blocks that start with a prompt, and what goes into
+/// them from the page, up to the word that ends it.
+fn commands(page: &str) -> Vec<String> {
+    let text = fs::read_to_string(repository().join(page)).unwrap();
+    let (mut inside, mut until) = (false, None);
+    let mut commands: Vec<String> = Vec::new();
     for line in text.lines() {
-        if line.starts_with("```") {
+        if let Some(word) = &until {
+            let command = commands.last_mut().unwrap();
+            command.push('\n');
+            command.push_str(line);
+            if line == word {
+                until = None;
+            }
+        } else if line.starts_with("```") {
             inside = line == "```console";
         } else if let (true, Some(command)) = (inside, line.strip_prefix("$ ")) {
             commands.push(command.to_owned());
+            let word = command.split_once("<<'").and_then(|(_, rest)| rest.split_once('\''));
+            until = word.map(|(word, _)| word.to_owned());
         }
     }
     commands
@@ -38,7 +49,7 @@ fn the_commands_of_the_readme_work() {
     let mut server = None;
     let mut address = String::new();
     let mut shell = String::from("set -euo pipefail\n");
-    for command in commands() {
+    for command in commands("README.md") {
         if command == "make up" {
             let mut child = Command::new("make")
                 .args(["up", "CARGO=true"])
@@ -71,6 +82,8 @@ fn the_commands_of_the_readme_work() {
     for expected in [
         r#""label":"sports""#,
         r#""label":"positive""#,
+        r#""prompt_tokens":"#,
+        r#""keyword_token":"interest rates"#,
         "# news-topic",
         "new version 1",
         "parameters.prepare.split.seed: 42 -> 7",
@@ -84,6 +97,31 @@ fn the_commands_of_the_readme_work() {
     signal(&server, "TERM");
     // `make` itself tells that its command was ended.
     wait(&mut server);
+}
+
+#[test]
+fn the_commands_of_the_guide_to_models_of_ones_own_work() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&repository().join("docs/examples"), &folder.path().join("docs/examples"));
+    let mut shell = String::from("set -euo pipefail\n");
+    for command in commands("docs/compile.md") {
+        shell.push_str(&format!("{command}\n"));
+    }
+    let bin = Path::new(env!("CARGO_BIN_EXE_mesh")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let output = Command::new("bash")
+        .arg("-c")
+        .arg(&shell)
+        .current_dir(folder.path())
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{out}\n{err}\n{shell}");
+    for expected in ["new version 1", "calm", "angry"] {
+        assert!(out.contains(expected) || err.contains(expected), "{expected}\n{out}\n{err}");
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

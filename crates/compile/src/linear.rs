@@ -60,7 +60,7 @@ pub(crate) fn compile(
     let mut fidelity = Fidelity::of_labels(target, &answers);
     fidelity.pack = Some(report);
     let run = |model: &dyn TextClassifier, texts: &[&str]| {
-        drop(std::hint::black_box(model.scores(texts)))
+        drop(std::hint::black_box(model.scores(texts)));
     };
     let speed =
         Speed::measure(&|texts| run(&trained, texts), &|texts| run(&compiled, texts), &texts);

@@ -28,7 +28,7 @@ const MAGIC: &[u8; 8] = b"MESHEMB1";
 impl EmbeddingCache {
     /// The cache in a folder of what depends on `key`; without a folder only memory.
     pub(crate) fn open(folder: Option<&Path>, key: Digest, dimension: usize) -> Self {
-        let file = folder.map(|folder| folder.join(format!("{}.embeddings", key)));
+        let file = folder.map(|folder| folder.join(format!("{key}.embeddings")));
         let bytes = file.as_ref().and_then(|file| fs::read(file).ok()).unwrap_or_default();
         let known = read(&bytes, dimension).unwrap_or_default();
         Self { file, dimension, known, changed: false }

@@ -199,19 +199,18 @@ impl Step for Train {
 
     fn parameters(&self) -> Value {
         // The card tells of the project: it is part of what the step leaves.
-        let mut parameters = json!({ "project": self.project, "train": self.table });
-        if let (true, Some(table)) = (self.takes_encoder(), &self.encoder) {
-            let ModelTable { pooling, max_tokens, long_text, max_windows, .. } = table;
-            let target = Target::native().map_or("none", Target::as_str);
-            parameters["encoder"] = json!({
-                "pooling": pooling,
-                "max_tokens": max_tokens,
-                "long_text": long_text,
-                "max_windows": max_windows,
-                "target": target,
-            });
-        }
-        parameters
+        let encoder = self.encoder.as_ref().filter(|_| self.takes_encoder());
+        let Some(ModelTable { pooling, max_tokens, long_text, max_windows, .. }) = encoder else {
+            return json!({ "project": self.project, "train": self.table });
+        };
+        let encoder = json!({
+            "pooling": pooling,
+            "max_tokens": max_tokens,
+            "long_text": long_text,
+            "max_windows": max_windows,
+            "target": Target::native().map_or("none", Target::as_str),
+        });
+        json!({ "project": self.project, "train": self.table, "encoder": encoder })
     }
 
     fn run(

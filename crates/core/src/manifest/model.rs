@@ -11,8 +11,8 @@ use crate::Digest;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelTable {
-    /// Where the folder is: `file:`, `https://` (an archive), `s3://bucket/folder`,
-    /// `hf://org/name[@revision]` or `pypi://name/version/path`.
+    /// Where the folder is: `file:`, `hf://org/name[@revision]`, `pypi://name/version/path`, or an
+    /// archive by `https://` or `s3://bucket/key`.
     pub url: String,
     /// The digest of what is fetched. Required for everything but `file:`.
     #[serde(default)]

@@ -1,0 +1,12 @@
+//! `tokenizer.json` of an encoder.
+#![no_main]
+
+use mesh_engine::TextTokenizer;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let path = mesh_fuzz::file("tokenizer.json", input);
+    if let Ok(tokenizer) = TextTokenizer::read(&path, 1_000) {
+        let windows = tokenizer.windows("I love this film, 😀 no?", 8);
+        assert!(windows.windows.iter().flatten().all(|token| *token < 1_000));
+    }
+});

@@ -1,0 +1,27 @@
+//! What fuzz targets share: a file to read, in a folder of the process.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process,
+    sync::OnceLock,
+};
+
+/// A folder of this process, in memory where there is such a place.
+pub fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let memory = Path::new("/dev/shm");
+        let parent = if memory.is_dir() { memory.to_owned() } else { env::temp_dir() };
+        let folder = parent.join(format!("mesh-fuzz-{}", process::id()));
+        fs::create_dir_all(&folder).expect("the folder of a fuzz target");
+        folder
+    })
+}
+
+/// Writes the input as a file, and gives its place.
+pub fn file(name: &str, input: &[u8]) -> PathBuf {
+    let path = folder().join(name);
+    fs::write(&path, input).expect("the file of a fuzz target");
+    path
+}

@@ -67,7 +67,7 @@ pub(crate) async fn run_project(
             tell(format!("{name:<20} {:<8} {why}", status.step));
         }
         RunEvent::Done(outcome) => {
-            tell(format!("{name:<20} {:<8} {}", outcome.step, done(outcome)));
+            tell(format!("{name:<20} {:<8} {}", outcome.step, done(project, outcome)));
         }
         _ => {}
     };
@@ -182,12 +182,15 @@ pub(crate) fn reason(status: &UnitStatus) -> String {
     }
 }
 
-fn done(outcome: &UnitOutcome) -> String {
+fn done(project: &ProjectFolder, outcome: &UnitOutcome) -> String {
     let mut text = match outcome.ran {
         true => format!("done in {:.1} s, {}", outcome.seconds, outcome.output.short()),
         false => format!("fresh, {}", outcome.output.short()),
     };
-    if let (StepName::Train, Some((version, new))) = (outcome.step, outcome.version) {
+    // The step that makes versions: compile where a model came pre-trained.
+    let trained = project.manifest().train.is_some();
+    let maker = if trained { StepName::Train } else { StepName::Compile };
+    if let (true, Some((version, new))) = (outcome.step == maker, outcome.version) {
         let new = if new { "new " } else { "" };
         text.push_str(&format!(", {new}version {version}"));
     }
@@ -210,9 +213,13 @@ fn facts(step: StepName, summary: &Value, report: &Value) -> Option<String> {
         StepName::Compile => {
             let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_f64);
             let agreement = number(summary, "agreement")?;
-            let speedup =
-                number(report, "speedup").map(|times| format!(", {times:.1} times as fast"));
-            Some(format!("agreement {agreement:.4}{}", speedup.unwrap_or_default()))
+            let target = summary.get("target").and_then(Value::as_str).unwrap_or_default();
+            let cosine = number(summary, "cosine_min");
+            let cosine = cosine.map(|least| format!(", cosine at least {least:.5}"));
+            let speedup = number(report, "speedup");
+            let speedup = speedup.map(|times| format!(", {times:.1} times as fast"));
+            let more = [cosine, speedup].into_iter().flatten().collect::<String>();
+            Some(format!("{target}: agreement {agreement:.4}{more}"))
         }
         _ => None,
     }

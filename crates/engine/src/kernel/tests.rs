@@ -209,7 +209,7 @@ proptest! {
     }
 
     #[test]
-    fn layer_norm_is_the_plain_one(rows in 1usize..20, columns in 2usize..150, seed in 0u64..1000) {
+    fn layer_norm_is_the_plain_one(rows in 1usize..20, columns in 8usize..150, seed in 0u64..1000) {
         let (scale, shift) = (numbers(seed + 1, columns), numbers(seed + 2, columns));
         let (padded_scale, padded_shift) = (padded(scale.clone()), padded(shift.clone()));
         for (name, kernel) in kernels() {
@@ -219,7 +219,7 @@ proptest! {
                 source.row_mut(row).copy_from_slice(&numbers(seed + 10 + row as u64, columns));
             }
             let before: Vec<Vec<f32>> = (0..rows).map(|row| source.row(row).to_vec()).collect();
-            let norm = Norm { scale: &padded_scale, shift: &padded_shift, epsilon: 1e-12 };
+            let norm = Norm { scale: &padded_scale, shift: &padded_shift, epsilon: 1e-5 };
             kernel.layer_norm(&mut source, norm, &mut to);
             let elements = values(kernel, &to);
             for row in 0..rows {
@@ -227,7 +227,7 @@ proptest! {
                 let mean = before[row].iter().map(|v| f64::from(*v)).sum::<f64>() / count;
                 let variance = before[row].iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / count;
                 for column in 0..columns {
-                    let value = (f64::from(before[row][column]) - mean) / (variance + 1e-12).sqrt();
+                    let value = (f64::from(before[row][column]) - mean) / (variance + 1e-5).sqrt();
                     let expected = (value * f64::from(scale[column]) + f64::from(shift[column])) as f32;
                     assert_near(name, source.row(row)[column], expected, 2e-4);
                     let tolerance = rounding(kernel.target()) * (1.0 + expected.abs()) + 2e-4;

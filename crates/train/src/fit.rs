@@ -17,6 +17,7 @@ pub(crate) struct FitOptions<'a> {
     pub(crate) c: &'a [f64],
     pub(crate) class_weight: ClassWeight,
     pub(crate) calibrate: bool,
+    pub(crate) refit: bool,
     pub(crate) max_iterations: usize,
     pub(crate) tolerance: f64,
     pub(crate) seed: u64,
@@ -132,6 +133,13 @@ impl FitOptions<'_> {
         let started = Instant::now();
         let validation = &splits.validation;
         let mut notes = self.notes(&search, validation.labels.len());
+        if self.refit && !validation.labels.is_empty() {
+            notes.push(
+                "with what was chosen, the model was fitted once more on the training and the \
+                 validation split together"
+                    .to_owned(),
+            );
+        }
         let decided = solution.decide(&validation.matrix);
         let enough = validation.labels.len() >= calibrate::MIN_CALIBRATION_ROWS;
         let temperature = match self.calibrate && enough {
@@ -146,11 +154,60 @@ impl FitOptions<'_> {
         }
         let rows = if self.calibrate && enough { validation.labels.len() } else { 0 };
         let calibration = Calibration { temperature, rows };
+        let refit = self.refit && !validation.labels.is_empty();
+        let solution = match refit {
+            true => self.again(splits, labels, chosen_c, context)?,
+            false => solution,
+        };
         let mut decision = solution.decide(&splits.test.matrix);
         decision.iter_mut().flatten().for_each(|value| *value /= temperature);
         let evaluation = Evaluation::measure(labels, &splits.test.labels, &decision, self.seed);
         seconds.insert("evaluate", started.elapsed().as_secs_f64());
         Ok(Fit { solution, search, chosen_c, calibration, evaluation, notes, seconds })
+    }
+
+    /// Fits once more, on the training and the validation rows together.
+    fn again(
+        &self,
+        splits: &Splits,
+        labels: &[String],
+        c: f64,
+        context: &StepContext,
+    ) -> Result<Solution, Stopped> {
+        let mut rows = splits.train.matrix.clone();
+        let mut classes = splits.train.labels.clone();
+        let validation = &splits.validation;
+        for (row, label) in validation.labels.iter().enumerate() {
+            let (columns, values) = validation.matrix.row(row);
+            rows.push(columns.iter().copied().zip(values.iter().copied()));
+            classes.push(*label);
+        }
+        let weights = self.class_weights(&classes, labels.len());
+        let problem = Problem {
+            rows: &rows,
+            labels: &classes,
+            classes: labels.len(),
+            columns: splits.columns,
+            weights: weights.as_deref(),
+        };
+        let task = context.progress.begin("fit again", None, Unit::Items);
+        let check = || {
+            task.advance(1);
+            context.cancel.check()
+        };
+        let mut solver = Solver::new(problem);
+        solver.solve(&self.solver_options(c, labels.len()), &check).map_err(Stopped::Interrupted)
+    }
+
+    fn solver_options(&self, c: f64, labels: usize) -> SolverOptions {
+        SolverOptions {
+            // Two classes have two columns of weights here and one in the usual objective, which
+            // halves the penalty.
+            c: if labels == 2 { c / 2.0 } else { c },
+            max_passes: self.max_iterations,
+            tolerance: self.tolerance,
+            seed: self.seed,
+        }
     }
 
     /// Tries every C from the strongest regularisation on, each from where the one before ended.
@@ -181,14 +238,7 @@ impl FitOptions<'_> {
         let (mut solutions, mut tried, mut search) = (Vec::new(), Vec::new(), Vec::new());
         for c in &values {
             task.note(&format!("fit, C = {c}"));
-            let options = SolverOptions {
-                // Two classes have two columns of weights here and one in the usual objective,
-                // which halves the penalty.
-                c: if labels.len() == 2 { c / 2.0 } else { *c },
-                max_passes: self.max_iterations,
-                tolerance: self.tolerance,
-                seed: self.seed,
-            };
+            let options = self.solver_options(*c, labels.len());
             let check = || {
                 task.advance(1);
                 context.cancel.check()
@@ -234,9 +284,9 @@ impl FitOptions<'_> {
 
     fn notes(&self, search: &[SearchRow], validation: usize) -> Vec<String> {
         let mut notes = vec![
-            "the model was fitted on the training split only; the validation split chose C (by \
-             macro-F1, and by log loss where that cannot tell) and the temperature; the test \
-             split was used once, for the figures above"
+            "the validation split chose C (by macro-F1, and by log loss where that cannot tell) and \
+             the temperature, for a model fitted on the training split only; the test split was \
+             used once, for the figures above"
                 .to_owned(),
         ];
         if validation == 0 && self.c.len() > 1 {

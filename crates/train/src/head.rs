@@ -47,12 +47,13 @@ impl HeadTrainer<'_> {
         cache.save();
         let splits = Splits { train, validation, test, columns: dimension };
         let seconds = started.elapsed().as_secs_f64();
-        let EncoderHeadOptions { c, class_weight, calibrate, max_iterations, tolerance } =
+        let EncoderHeadOptions { c, class_weight, calibrate, refit, max_iterations, tolerance } =
             self.options;
         let options = FitOptions {
             c,
             class_weight: *class_weight,
             calibrate: *calibrate,
+            refit: *refit,
             max_iterations: *max_iterations,
             tolerance: *tolerance,
             seed: self.seed,

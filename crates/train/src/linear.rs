@@ -39,12 +39,13 @@ impl LinearTrainer<'_> {
             columns: vectorizer.vocabulary().len(),
         };
         let features = started.elapsed().as_secs_f64();
-        let LinearOptions { c, class_weight, calibrate, max_iterations, tolerance, .. } =
+        let LinearOptions { c, class_weight, calibrate, refit, max_iterations, tolerance, .. } =
             self.options;
         let options = FitOptions {
             c,
             class_weight: *class_weight,
             calibrate: *calibrate,
+            refit: *refit,
             max_iterations: *max_iterations,
             tolerance: *tolerance,
             seed: self.seed,

@@ -27,7 +27,7 @@ pub struct Train {
 }
 
 /// Raised whenever the same dataset and options would give another model.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("failed to write {file}")]

@@ -63,6 +63,9 @@ pub struct LinearOptions {
     pub class_weight: ClassWeight,
     /// Whether probabilities are calibrated on the validation split.
     pub calibrate: bool,
+    /// Whether the model is fitted once more, with what was chosen, on the training and the
+    /// validation split together.
+    pub refit: bool,
     /// The most passes of the solver over the training split.
     pub max_iterations: usize,
     /// The solver stops when the duality gap is below this share of the objective.
@@ -79,6 +82,9 @@ pub struct EncoderHeadOptions {
     pub class_weight: ClassWeight,
     /// Whether probabilities are calibrated on the validation split.
     pub calibrate: bool,
+    /// Whether the model is fitted once more, with what was chosen, on the training and the
+    /// validation split together.
+    pub refit: bool,
     /// The most passes of the solver over the training split.
     pub max_iterations: usize,
     /// The solver stops when the duality gap is below this share of the objective.
@@ -199,6 +205,7 @@ impl Default for LinearOptions {
             c: vec![1.0, 10.0, 100.0],
             class_weight: ClassWeight::default(),
             calibrate: true,
+            refit: true,
             max_iterations: 200,
             tolerance: 1e-3,
         }
@@ -211,6 +218,7 @@ impl Default for EncoderHeadOptions {
             c: vec![1.0, 10.0, 100.0],
             class_weight: ClassWeight::default(),
             calibrate: true,
+            refit: true,
             max_iterations: 200,
             tolerance: 1e-3,
         }

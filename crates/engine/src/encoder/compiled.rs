@@ -137,7 +137,7 @@ impl CompiledEncoder {
         threads: usize,
         make: &(dyn Fn(&Rows, Range<usize>) -> R + Sync),
     ) -> Vec<R> {
-        let batches = batches(texts);
+        let batches = batches(texts, threads);
         let run = |batch: &Range<usize>| -> Vec<R> {
             let mut scratch = self.scratch();
             let spans =
@@ -248,13 +248,17 @@ impl std::fmt::Debug for CompiledEncoder {
     }
 }
 
-/// Cuts texts, in their order, into batches of about as many tokens.
-fn batches<T: AsRef<[u32]>>(texts: &[T]) -> Vec<Range<usize>> {
+/// Cuts texts, in their order, into batches of about as many tokens, as many for every thread.
+fn batches<T: AsRef<[u32]>>(texts: &[T], threads: usize) -> Vec<Range<usize>> {
+    let total: usize = texts.iter().map(|text| text.as_ref().len()).sum();
+    let count = total.div_ceil(BATCH_TOKENS).next_multiple_of(threads.max(1));
+    let most = total.div_ceil(count.max(1));
     let mut batches = Vec::new();
     let (mut start, mut tokens) = (0, 0);
     for (at, text) in texts.iter().enumerate() {
         let more = text.as_ref().len();
-        if at > start && tokens + more > BATCH_TOKENS {
+        // Nearer to the size that all should have, rather than always below it.
+        if at > start && tokens + more / 2 > most {
             batches.push(start..at);
             (start, tokens) = (at, 0);
         }

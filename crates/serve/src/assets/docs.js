@@ -1,4 +1,8 @@
 "use strict";
+// The page cannot know under which address it is seen; the browser does.
+for (const example of document.querySelectorAll("pre")) {
+  example.textContent = example.textContent.replace("http://localhost:8080", location.origin);
+}
 const form = document.getElementById("try");
 if (form) {
   const answer = document.getElementById("answer");

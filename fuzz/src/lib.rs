@@ -25,3 +25,23 @@ pub fn file(name: &str, input: &[u8]) -> PathBuf {
     fs::write(&path, input).expect("the file of a fuzz target");
     path
 }
+
+/// Bytes that start where numbers may, as those of a mapped file do.
+pub struct Aligned(Vec<u64>, usize);
+
+impl Aligned {
+    /// Copies the bytes.
+    pub fn new(bytes: &[u8]) -> Self {
+        let words = bytes.chunks(8).map(|chunk| {
+            let mut eight = [0; 8];
+            eight[..chunk.len()].copy_from_slice(chunk);
+            u64::from_ne_bytes(eight)
+        });
+        Self(words.collect(), bytes.len())
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.0)[..self.1]
+    }
+}

@@ -16,6 +16,7 @@ mod bad_manifests;
 mod commands;
 mod encoders;
 mod faults;
+mod language;
 mod life;
 mod readme;
 mod s3;

@@ -84,6 +84,7 @@ fn the_commands_of_the_readme_work() {
         r#""label":"positive""#,
         r#""prompt_tokens":"#,
         r#""keyword_token":"interest rates"#,
+        r#""language":"de""#,
         "# news-topic",
         "new version 1",
         "parameters.prepare.split.seed: 42 -> 7",

@@ -12,6 +12,18 @@ pub struct MetricDrop {
     pub high: f64,
 }
 
+/// A metric of one model, with its 95% interval: a bootstrap over texts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// The figure.
+    pub value: f64,
+    /// The lower end of the interval.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
 /// The labels that texts have, and those that two models gave them.
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'a> {
@@ -34,6 +46,20 @@ impl MetricDrop {
         #[expect(clippy::cast_precision_loss, reason = "a count of texts")]
         let texts = given.truth.len().max(1) as f64;
         (before - after) / texts
+    }
+}
+
+impl Measured {
+    /// The accuracy of the labels that a model gave, and their macro-F1 over so many labels.
+    pub(crate) fn of_labels(truth: &[usize], after: &[usize], labels: usize) -> [Self; 2] {
+        // What is lost from always being right.
+        let given = Given { truth, before: truth, after };
+        let drops = [given.drop(MetricDrop::accuracy), given.drop(|given| given.macro_f1(labels))];
+        drops.map(|MetricDrop { value, low, high }| Self {
+            value: 1.0 - value,
+            low: 1.0 - high,
+            high: 1.0 - low,
+        })
     }
 }
 
@@ -119,5 +145,8 @@ mod tests {
         let same =
             Given { truth: &truth, before: &after, after: &after }.drop(MetricDrop::accuracy);
         assert_eq!((same.value, same.low, same.high), (0.0, 0.0, 0.0));
+        let [accuracy, macro_f1] = Measured::of_labels(&truth, &after, 2);
+        assert!((accuracy.value - 0.95).abs() < 1e-12 && macro_f1.value < 0.951);
+        assert!(accuracy.low < accuracy.value && accuracy.value < accuracy.high);
     }
 }

@@ -1,5 +1,6 @@
 use mesh_dataset::DatasetError;
 use mesh_engine::EngineError;
+use mesh_text::LanguageModelError;
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -28,6 +29,12 @@ pub enum CompileErrorKind {
     /// A target is not known for encoders.
     #[error("the target `{0}` is not known for encoders")]
     EncoderTarget(String),
+    /// A target is not known for models of languages.
+    #[error("the target `{0}` is not known for models of languages")]
+    LanguageTarget(String),
+    /// What was fetched is not one model.
+    #[error("the source holds {0} files, of which one must be the model")]
+    LanguageFiles(usize),
     /// There are no texts to compare on.
     #[error("there are no texts to compare the models on")]
     NoTexts,
@@ -55,6 +62,12 @@ impl CompileError {
                 "an encoder compiles for: native, portable-f32, avx2-f32, avx512-f32, \
                  avx512-bf16, amx-bf16; `mesh doctor` tells which of them this machine has",
             ),
+            CompileErrorKind::LanguageTarget(_) => {
+                Some("a model of languages compiles for: native, portable-f32")
+            }
+            CompileErrorKind::LanguageFiles(_) => {
+                Some("let `url` in [model] end in the one file .ftz or .bin")
+            }
             CompileErrorKind::NoTexts => {
                 Some("give the test split a share in [prepare], or name some in [compile.texts]")
             }
@@ -78,6 +91,13 @@ impl CompileError {
 impl From<DatasetError> for CompileError {
     fn from(error: DatasetError) -> Self {
         Self { source: Some(Box::new(error)), ..Self::new(CompileErrorKind::Dataset) }
+    }
+}
+
+impl From<LanguageModelError> for CompileError {
+    fn from(error: LanguageModelError) -> Self {
+        let help = error.help().map(|help| help.to_string());
+        Self { source: Some(Box::new(error)), help, ..Self::new(CompileErrorKind::Model) }
     }
 }
 

@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
+
 use mesh_engine::PackReport;
 use serde::{Deserialize, Serialize};
 
-use crate::drop::{Given, MetricDrop};
+use crate::drop::{Given, Measured, MetricDrop};
 
 /// `fidelity.json`: how like the compiled model is to the model that it was made from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,10 @@ pub struct Fidelity {
     pub cosine_mean: Option<f64>,
     /// What packing kept of a linear model.
     pub pack: Option<PackReport>,
+    /// What the compiled model reaches on the texts, where no train step has measured it and the
+    /// texts have labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<BTreeMap<String, Measured>>,
 }
 
 impl Fidelity {
@@ -60,6 +66,7 @@ impl Fidelity {
             cosine_min: None,
             cosine_mean: None,
             pack: None,
+            metrics: None,
         }
     }
 
@@ -81,6 +88,7 @@ impl Fidelity {
             cosine_min: None,
             cosine_mean: None,
             pack: None,
+            metrics: None,
         }
         .with_cosines(trained, compiled)
     }
@@ -106,6 +114,16 @@ pub(crate) struct Answers<'a> {
     pub(crate) trained: &'a [Vec<f32>],
     /// Probabilities by the compiled model.
     pub(crate) compiled: &'a [Vec<f32>],
+}
+
+impl Answers<'_> {
+    /// What the compiled model reaches.
+    pub(crate) fn metrics(&self) -> BTreeMap<String, Measured> {
+        let given: Vec<usize> = self.compiled.iter().map(|row| best(row)).collect();
+        let labels = self.compiled.first().map_or(0, Vec::len);
+        let [accuracy, macro_f1] = Measured::of_labels(self.truth, &given, labels);
+        [("accuracy".to_owned(), accuracy), ("macro_f1".to_owned(), macro_f1)].into()
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of texts")]

@@ -33,12 +33,13 @@ mod drop;
 mod encoder;
 mod error;
 mod fidelity;
+mod language;
 mod linear;
 mod speed;
 mod step;
 mod texts;
 
-pub use drop::MetricDrop;
+pub use drop::{Measured, MetricDrop};
 pub use error::{CompileError, CompileErrorKind};
 pub use fidelity::Fidelity;
 pub use speed::Speed;

@@ -3,12 +3,14 @@ use std::fs;
 use mesh_core::{
     ArtifactDir, ArtifactKind, GateFailure, Inputs, Interrupted, Step, StepContext, StepError,
     StepName, StepOutcome, StepOutput,
-    manifest::{CompileTable, ModelTable, Precision, ProjectManifest, TrainModel},
+    manifest::{CompileTable, ModelTable, Precision, ProjectManifest, TaskName, TrainModel},
 };
 use mesh_engine::{LogisticHead, Target};
 use serde_json::{Value, json};
 
-use crate::{CompileError, CompileErrorKind, Fidelity, Speed, card, encoder::EncoderJob, linear};
+use crate::{
+    CompileError, CompileErrorKind, Fidelity, Speed, card, encoder::EncoderJob, language, linear,
+};
 
 /// The compile step of a project, for one target.
 #[derive(Debug, Clone)]
@@ -26,7 +28,9 @@ enum Family {
     Linear,
     /// An encoder, as it is or with a head.
     Encoder,
-    /// Whichever of the two the train step chose.
+    /// A model that tells languages.
+    Language,
+    /// Whichever of the first two the train step chose.
     Chosen,
 }
 
@@ -47,6 +51,7 @@ impl Compile {
     pub fn new(manifest: &ProjectManifest) -> Vec<Self> {
         let Some(table) = &manifest.compile else { return Vec::new() };
         let family = match &manifest.train {
+            None if manifest.project.task == TaskName::Language => Family::Language,
             None => Family::Encoder,
             Some(train) => match train.model.families() {
                 [TrainModel::Linear] => Family::Linear,
@@ -58,6 +63,7 @@ impl Compile {
         for target in &table.targets {
             let target = match (target.as_str(), family) {
                 (NATIVE, Family::Linear) => linear::native(table.precision).to_owned(),
+                (NATIVE, Family::Language) => language::TARGET.to_owned(),
                 (NATIVE, Family::Encoder) => native_encoder(table.precision),
                 (other, _) => other.to_owned(),
             };
@@ -99,11 +105,14 @@ impl Compile {
         context: &StepContext,
     ) -> Result<(Fidelity, Speed), Stopped> {
         let encoder = match self.family {
-            Family::Linear => false,
+            Family::Linear | Family::Language => false,
             Family::Encoder => true,
             Family::Chosen => input(inputs, "model")?.file(LogisticHead::FILE).is_ok(),
         };
         let (fidelity, speed) = match (encoder, &self.manifest.model) {
+            _ if self.family == Family::Language => {
+                language::compile(&self.target, inputs, output, context)?
+            }
             (true, Some(table)) => {
                 let target = match self.target.as_str() {
                     NATIVE => native_encoder(self.table.precision),
@@ -122,7 +131,9 @@ impl Compile {
         };
         let json = serde_json::to_string_pretty(&fidelity).unwrap_or_default();
         fs::write(output.dir.join(Fidelity::FILE), json).map_err(|error| write_error(&error))?;
-        if self.manifest.train.is_none() {
+        if self.family == Family::Language {
+            card::write_language(&self.manifest, inputs, &fidelity, &output.dir)?;
+        } else if self.manifest.train.is_none() {
             card::write(&self.manifest, inputs, &fidelity, &output.dir)?;
         }
         Ok((fidelity, speed))
@@ -178,7 +189,14 @@ impl Step for Compile {
 
     fn parameters(&self) -> Value {
         let mut parameters = json!({ "target": self.target, "gate": self.table.gate });
-        let encoder = self.manifest.model.as_ref().filter(|_| self.family != Family::Linear);
+        if self.family == Family::Language
+            && let Some(parameters) = parameters.as_object_mut()
+        {
+            // The card tells of the project: it is part of what the step leaves.
+            parameters.insert("project".into(), json!(self.manifest.project));
+        }
+        let encoders = matches!(self.family, Family::Encoder | Family::Chosen);
+        let encoder = self.manifest.model.as_ref().filter(|_| encoders);
         if let (Some(table), Some(parameters)) = (encoder, parameters.as_object_mut()) {
             parameters.insert("model".into(), Self::encoder_parameters(table));
             if self.family == Family::Chosen && self.target == NATIVE {

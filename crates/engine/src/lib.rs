@@ -32,6 +32,7 @@ pub use linear::{
     CompiledLinear, FeatureScratch, Featurizer, LINEAR_FORMAT, LinearDescription, LinearModel,
     PackReport, pack,
 };
+pub use map::MappedFile;
 
 use mesh_core::{Answer, LoadError, ModelFiles, Refusal};
 

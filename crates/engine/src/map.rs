@@ -6,6 +6,26 @@ use memmap2::Mmap;
 
 use crate::EngineError;
 
+/// A file of an artifact as memory, for models that are computed elsewhere.
+#[derive(Debug)]
+pub struct MappedFile(Mmap);
+
+impl MappedFile {
+    /// Maps a file.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, EngineError> {
+        map(path).map(Self)
+    }
+}
+
+impl AsRef<[u8]> for MappedFile {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Maps a file of an artifact.
 #[expect(unsafe_code, reason = "mapping a file is unsafe as others may change it")]
 pub(crate) fn map(path: &Path) -> Result<Mmap, EngineError> {

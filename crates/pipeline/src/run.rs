@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     Freshness, PipelineError, ProjectFolder, UnitStatus, Workspace,
     assess::assess_unit,
-    units::{Unit, units},
+    units::{Unit, pretrained_role, units},
 };
 
 /// How steps are run.
@@ -306,11 +306,17 @@ impl Runner<'_> {
         artifact: &ArtifactDir,
     ) -> Result<Option<(ModelVersion, bool)>, PipelineError> {
         let manifest = artifact.manifest();
-        let encoder = manifest.inputs.iter().find(|input| input.role == "encoder");
-        let Some(encoder) = encoder else { return Ok(None) };
+        let role = pretrained_role(self.project.manifest().project.task);
+        let pretrained = manifest.inputs.iter().find(|input| input.role == role);
+        let Some(pretrained) = pretrained else { return Ok(None) };
         let used = manifest.producer.parameters.get("model");
-        let Ok(model) = Digest::of_json(&(encoder.digest, used)) else { return Ok(None) };
-        let summary = serde_json::json!({ "pretrained": encoder.digest });
+        let Ok(model) = Digest::of_json(&(pretrained.digest, used)) else { return Ok(None) };
+        let mut summary = serde_json::json!({ "pretrained": pretrained.digest });
+        if let (Some(metrics), Some(summary)) =
+            (manifest.summary.get("metrics"), summary.as_object_mut())
+        {
+            summary.insert("metrics".into(), metrics.clone());
+        }
         let registry = self.workspace.registry();
         Ok(Some(registry.register_version(self.project.name(), model, &summary).await?))
     }

@@ -1,5 +1,8 @@
 use mesh_compile::Compile;
-use mesh_core::{Digest, Step, StepName, manifest::ProjectManifest};
+use mesh_core::{
+    Digest, Step, StepName,
+    manifest::{ProjectManifest, TaskName},
+};
 use mesh_prepare::Prepare;
 use mesh_train::Train;
 
@@ -23,12 +26,21 @@ pub(crate) struct UnitSource {
     pub(crate) sha256: Option<Digest>,
 }
 
+/// What a pre-trained model is to the steps that take it.
+pub(crate) const fn pretrained_role(task: TaskName) -> &'static str {
+    match task {
+        TaskName::Language => "language-model",
+        _ => "encoder",
+    }
+}
+
 /// The work of a project, in order.
 pub(crate) fn units(manifest: &ProjectManifest) -> Vec<Unit> {
     let mut units = Vec::new();
+    let role = pretrained_role(manifest.project.task);
     let encoder = || {
         let model = manifest.model.as_ref()?;
-        Some(UnitSource { role: "encoder", url: model.url.clone(), sha256: model.sha256 })
+        Some(UnitSource { role, url: model.url.clone(), sha256: model.sha256 })
     };
     let source = manifest.source.as_ref().map(|source| UnitSource {
         role: "source",

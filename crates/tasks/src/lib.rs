@@ -6,11 +6,13 @@
 //! ```
 
 mod embedding;
+mod language;
 mod text_classification;
 
 use mesh_core::{Registration, manifest::TaskName};
 
 pub use embedding::{Embedding, EmbeddingParameters, OneOrMany, Texts, Vectors};
+pub use language::{Language, LanguageParameters, LanguageScore, Languages};
 pub use text_classification::{Label, Labels, Text, TextClassification};
 
 /// The tasks, each under its name.
@@ -18,6 +20,7 @@ pub use text_classification::{Label, Labels, Text, TextClassification};
 pub fn registrations() -> Vec<Registration> {
     vec![
         Registration::of::<Embedding>(TaskName::Embedding.as_str()),
+        Registration::of::<Language>(TaskName::Language.as_str()),
         Registration::of::<TextClassification>(TaskName::TextClassification.as_str()),
     ]
 }

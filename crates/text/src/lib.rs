@@ -13,12 +13,18 @@
 //! assert!(Stopwords::of("en").is_some_and(|list| list.contains("The")));
 //! ```
 
+mod fasttext;
+mod identify;
 mod language;
+mod locale;
 mod normalise;
 mod stopwords;
 mod words;
 
+pub use fasttext::{FastText, LanguageModelError, LanguageModelErrorKind};
+pub use identify::{LANGUAGE_FILE, LanguageIdentifier, pack_identifier};
 pub use language::language;
+pub use locale::{Locale, LocaleError, language_code, unsupported};
 pub use normalise::normalise;
 pub use stopwords::Stopwords;
 pub use words::{word_count, word_indices, words};

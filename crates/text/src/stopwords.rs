@@ -6,6 +6,8 @@ use std::{
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+use crate::Locale;
+
 /// The stopwords of a language: words like `the` and `of`, which hold a text together and say
 /// nothing of what it is about.
 ///
@@ -61,13 +63,14 @@ const MEANINGFUL: &[(&str, &str)] = &[(
 )];
 
 impl Stopwords {
-    /// The stopwords of a language by its ISO 639-1 code, in any case; of a tag like `pt-BR` the
-    /// language counts. Nothing where there is no list.
+    /// The stopwords of a language by a tag as [`Locale`] takes them; of `pt-BR` the language
+    /// counts. Nothing where there is no list.
     #[must_use]
     pub fn of(language: &str) -> Option<Self> {
-        let code = language.split(['-', '_']).next()?.to_ascii_lowercase();
+        let locale: Locale = language.parse().ok()?;
+        let code = locale.language();
         let alias = ALIASES.iter().find(|(other, _)| *other == code);
-        let code = alias.map_or(code.as_str(), |(_, code)| code);
+        let code = alias.map_or(code, |(_, code)| code);
         let list = LISTS.get(code)?;
         Some(Self(list.set.get_or_init(|| build(code, list.words))))
     }

@@ -8,6 +8,7 @@ use mesh_engine::{
     EncoderOptions, LINEAR_FORMAT, LinearDescription, LinearModel, LogisticHead, ReferenceEncoder,
     Target, pack, pack_encoder,
 };
+use mesh_text::{FastText, pack_identifier};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let seeds = Path::new("seeds");
@@ -21,6 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     seed("tokenizer", "tiny", &fs::read(tiny.join("tokenizer.json"))?)?;
     seed("safetensors", "tiny", &fs::read(tiny.join("model.safetensors"))?)?;
     seed("project_manifest", "news", &fs::read("../projects/news-topic/project.toml")?)?;
+    seed("fasttext", "tiny", &fasttext())?;
+    seed("language_pack", "tiny", &pack_identifier(&FastText::read(&fasttext())?)?)?;
     let encoder = ReferenceEncoder::read(&tiny)?;
     let packed = pack_encoder(&encoder, Target::PortableF32, &EncoderOptions::default());
     seed("encoder_pack", "tiny", &packed)?;
@@ -44,4 +47,35 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&folder)?;
     head.write(&folder)?;
     seed("logistic_head", "tiny", &fs::read(folder.join(LogisticHead::WEIGHTS))?)
+}
+
+/// A small model as fastText writes it: two words, two labels, four buckets of which two are kept.
+fn fasttext() -> Vec<u8> {
+    let mut out = Vec::new();
+    // Magic, version, dimension, window, epochs, least count, negative samples, word n-grams,
+    // loss, kind, buckets, shortest and longest run of characters, rate of updates.
+    for number in [793_712_314, 12, 2, 5, 5, 1, 5, 2, 1, 3, 4, 1, 2, 100] {
+        out.extend(i32::to_le_bytes(number));
+    }
+    out.extend(1e-4f64.to_le_bytes());
+    for number in [4, 2, 2] {
+        out.extend(i32::to_le_bytes(number));
+    }
+    out.extend(9i64.to_le_bytes());
+    out.extend(2i64.to_le_bytes());
+    for (word, kind) in [("</s>", 0), ("a", 0), ("__label__en", 1), ("__label__de", 1)] {
+        out.extend(word.bytes().chain([0]));
+        out.extend(7i64.to_le_bytes());
+        out.push(kind);
+    }
+    for number in [1, 0, 3, 1] {
+        out.extend(i32::to_le_bytes(number));
+    }
+    for rows in [4i64, 2] {
+        out.push(0);
+        out.extend(rows.to_le_bytes());
+        out.extend(2i64.to_le_bytes());
+        out.extend((0..rows * 2).flat_map(|at| (at as f32 * 0.25 - 0.5).to_le_bytes()));
+    }
+    out
 }

@@ -1,7 +1,6 @@
 use std::ops::RangeInclusive;
 
 use mesh_core::{Refusal, RefusalKind};
-use mesh_text::Stopwords;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -138,11 +137,4 @@ impl Parameters {
             false => Err(Refusal::new(RefusalKind::InvalidParameter, broken.join("; "))),
         }
     }
-}
-
-/// The refusal of a language without stopwords.
-pub(crate) fn unsupported() -> Refusal {
-    let known: Vec<_> = Stopwords::languages().collect();
-    let detail = format!("the language is not supported; supported are: {}", known.join(", "));
-    Refusal::new(RefusalKind::UnsupportedLanguage, detail)
 }

@@ -52,6 +52,7 @@ mod select;
 use std::{borrow::Cow, collections::HashMap};
 
 use mesh_core::{Answer, Example, LoadError, ModelFiles, Project, Refusal, Usage};
+use mesh_text::{Stopwords, unsupported};
 
 pub use crate::{
     contract::{Document, Keyword, Parameters, Prediction},
@@ -105,7 +106,8 @@ impl Keywords {
 impl<'a> Question<'a> {
     fn of(example: &'a Example<Document, Parameters>) -> Result<Self, Refusal> {
         let Example { attributes: Document { content }, parameters } = example;
-        let language = Language::of(&parameters.language).ok_or_else(contract::unsupported)?;
+        let tag = parameters.language.as_str();
+        let language = Language::of(tag).ok_or_else(|| unsupported(tag, Stopwords::languages()))?;
         parameters.check()?;
         if content.trim().is_empty() {
             return Err(Refusal::empty_text());

@@ -8,6 +8,7 @@ mod windows;
 
 use mesh_core::{Answer, Example, LoadError, ModelFiles, Project, Refusal, RefusalKind};
 use mesh_engine::{TextClassifier, load_classifier};
+use mesh_text::Locale;
 use miette::Diagnostic;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -188,12 +189,7 @@ impl Sentiment {
 
     fn answer(&self, example: &Example<Document, Parameters>) -> Result<Prediction, Refusal> {
         let text = example.attributes.content.as_str();
-        let language = example.parameters.language.as_str();
-        if !language.eq_ignore_ascii_case("en") && !language.to_ascii_lowercase().starts_with("en-")
-        {
-            let detail = "the language is not supported; supported are: en";
-            return Err(Refusal::new(RefusalKind::UnsupportedLanguage, detail));
-        }
+        Locale::supported(&example.parameters.language, ["en"])?;
         if text.trim().is_empty() {
             return Err(Refusal::empty_text());
         }

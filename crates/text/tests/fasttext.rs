@@ -1,5 +1,11 @@
 //! Language models of fastText, read, packed and opened: made on the spot, and damaged.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail like tests"
+)]
+
 use mesh_text::{FastText, LanguageIdentifier, LanguageModelErrorKind, pack_identifier};
 use proptest::prelude::*;
 
@@ -97,7 +103,7 @@ impl Model {
             out.extend((columns as i64).to_le_bytes());
             out.extend(((rows * parts) as i32).to_le_bytes());
             out.extend((0..rows * parts).map(|at| (at * 31 % 256) as u8));
-            let last = if columns % 2 == 0 { 2 } else { 1 };
+            let last = if columns.is_multiple_of(2) { 2 } else { 1 };
             for number in [columns, parts, 2, last] {
                 out.extend((number as i32).to_le_bytes());
             }

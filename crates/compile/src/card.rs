@@ -19,7 +19,7 @@ pub(crate) fn write(
     let Some(model) = &manifest.model else { return Ok(()) };
     let folder = EncoderFolder::find(inputs.files("encoder"))?;
     let config = mesh_engine::EncoderConfig::read(folder.path())?;
-    let options = folder.options(model)?;
+    let options = folder.options(model, &config)?;
     let digest = inputs.sources.get("encoder").map(|source| source.digest);
     let max_tokens = options.max_tokens(&config);
     let project = &manifest.project;

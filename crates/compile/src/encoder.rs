@@ -12,7 +12,7 @@ use std::{
 
 use mesh_core::{
     Inputs, StepContext, StepOutput, Unit,
-    manifest::{ModelTable, Pooling},
+    manifest::{ModelTable, Pooling, TaskName},
 };
 use mesh_dataset::Dataset;
 use mesh_engine::{
@@ -23,7 +23,7 @@ use mesh_engine::{
 use crate::{
     CompileError, CompileErrorKind, Fidelity, Speed,
     fidelity::Answers,
-    step::{Stopped, write_error},
+    step::{NATIVE, Stopped, write_error},
     texts::Texts,
 };
 
@@ -35,6 +35,7 @@ const SPEED_TEXTS: usize = 4;
 /// What an encoder is compiled from.
 pub(crate) struct EncoderJob<'a> {
     pub(crate) target: &'a str,
+    pub(crate) task: TaskName,
     pub(crate) table: &'a ModelTable,
     pub(crate) inputs: &'a Inputs,
     pub(crate) context: &'a StepContext,
@@ -58,20 +59,18 @@ struct Trained {
 impl EncoderJob<'_> {
     /// Packs the encoder, and compares the two.
     pub(crate) fn compile(&self, output: &StepOutput) -> Result<(Fidelity, Speed), Stopped> {
-        let target: Target = self.target.parse().map_err(|error| {
-            CompileError::new(CompileErrorKind::EncoderTarget(self.target.to_owned()))
-                .because(error)
-        })?;
+        let target = self.target()?;
         let folder =
             EncoderFolder::find(self.inputs.files("encoder")).map_err(CompileError::from)?;
-        let options = folder.options(self.table).map_err(CompileError::from)?;
         let encoder = folder.read().map_err(CompileError::from)?;
+        let options = folder.options(self.table, encoder.config()).map_err(CompileError::from)?;
         let path = output.dir.join(CompiledEncoder::FILE);
         let bytes = pack_encoder(&encoder, target, &options);
         fs::write(&path, bytes).map_err(|error| write_error(&error))?;
         let tokenizer_path = output.dir.join(TextTokenizer::FILE);
         fs::copy(folder.tokenizer(), &tokenizer_path).map_err(|error| write_error(&error))?;
         let head = self.head(&output.dir)?;
+        self.check_head(head.is_some(), encoder.config().head)?;
         let trained = Trained { encoder, head, pooling: options.pooling };
         let compiled = CompiledEncoder::open(&path).map_err(CompileError::from)?;
         let vocabulary = compiled.config().vocabulary;
@@ -85,6 +84,8 @@ impl EncoderJob<'_> {
         let before = self.run_all(&tokens, &|tokens| trained.say(tokens))?;
         let after: Vec<Said> =
             tokens.iter().map(|tokens| trained.say_compiled(&compiled, tokens)).collect();
+        check_answers("the model", &before)?;
+        check_answers("what was compiled of it", &after)?;
         let fidelity = self.compare(&trained, &texts, (&before, &after));
         let every = tokens.len().div_ceil(SPEED_TEXTS);
         let some: Vec<Vec<u32>> = tokens.into_iter().step_by(every).collect();
@@ -92,6 +93,28 @@ impl EncoderJob<'_> {
             |texts: &[Vec<u32>]| texts.iter().for_each(|text| drop(trained.encoder.hidden(text)));
         let fast = |texts: &[Vec<u32>]| drop(compiled.embed(texts, 1));
         Ok((fidelity, Speed::measure(&slow, &fast, &some)))
+    }
+
+    fn target(&self) -> Result<Target, CompileError> {
+        match self.target.parse() {
+            Ok(target) => Ok(target),
+            // Its name stays where the best one could not be told.
+            Err(_) if self.target == NATIVE => Target::native().map_err(CompileError::from),
+            Err(error) => {
+                let kind = CompileErrorKind::EncoderTarget(self.target.to_owned());
+                Err(CompileError::new(kind).because(error))
+            }
+        }
+    }
+
+    /// Checks that the encoder can do what the project's task asks of it.
+    fn check_head(&self, logistic: bool, found: HeadKind) -> Result<(), CompileError> {
+        let fits = match self.task {
+            TaskName::TextClassification => logistic || found == HeadKind::SequenceClassification,
+            _ => true,
+        };
+        let kind = CompileErrorKind::Head { task: self.task, found: found.as_str() };
+        if fits { Ok(()) } else { Err(CompileError::new(kind)) }
     }
 
     /// The logistic head of the trained model, if there is one; copied to the compiled one.
@@ -197,6 +220,20 @@ impl Trained {
         };
         Said { embedding, labels }
     }
+}
+
+/// Refuses a model that gives no numbers, or nothing but zeros: nothing can be said of how good
+/// it is, and nobody could use it.
+fn check_answers(whose: &'static str, said: &[Said]) -> Result<(), CompileError> {
+    let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+    let sound = |said: &&Said| {
+        finite(&said.embedding)
+            && said.embedding.iter().any(|value| *value != 0.0)
+            && said.labels.as_deref().is_none_or(finite)
+    };
+    let wrong = said.len() - said.iter().filter(sound).count();
+    let kind = CompileErrorKind::NoNumbers { whose, wrong, of: said.len() };
+    if wrong == 0 { Ok(()) } else { Err(CompileError::new(kind)) }
 }
 
 /// The first window of every text that has tokens; texts without are taken out.

@@ -1,5 +1,6 @@
+use mesh_core::manifest::TaskName;
 use mesh_dataset::DatasetError;
-use mesh_engine::EngineError;
+use mesh_engine::{EngineError, TargetError};
 use mesh_text::LanguageModelError;
 use miette::Diagnostic;
 use thiserror::Error;
@@ -44,6 +45,27 @@ pub enum CompileErrorKind {
     /// The dataset cannot be read.
     #[error("the dataset cannot be read")]
     Dataset,
+    /// The encoder's head is not what the project's task needs.
+    #[error("the task `{task}` cannot be done by an encoder with {found}")]
+    Head {
+        /// The task.
+        task: TaskName,
+        /// What stands on the encoder.
+        found: &'static str,
+    },
+    /// A model's answers are not finite, or nothing but zeros.
+    #[error("{whose} answers {wrong} of {of} texts with what is not finite, or with zeros alone")]
+    NoNumbers {
+        /// The model, or what was compiled of it.
+        whose: &'static str,
+        /// Texts that are answered so.
+        wrong: usize,
+        /// Texts that were asked about.
+        of: usize,
+    },
+    /// The target that is forced cannot be used here.
+    #[error("there is no target for this machine")]
+    NoTarget,
     /// A model cannot be read.
     #[error("the model cannot be read")]
     Model,
@@ -71,6 +93,18 @@ impl CompileError {
             CompileErrorKind::NoTexts => {
                 Some("give the test split a share in [prepare], or name some in [compile.texts]")
             }
+            CompileErrorKind::Head { .. } => Some(
+                "`architectures` in config.json tells the head. Give a model that ends in \
+                 ForSequenceClassification; or train a head on the encoder with \
+                 `model = \"encoder-head\"` in [train]; or let the task be `embedding`",
+            ),
+            CompileErrorKind::NoNumbers { whose: "the model", .. } => Some(
+                "its weights are damaged, or too large for f32: was it trained or saved wrongly?",
+            ),
+            CompileErrorKind::NoNumbers { .. } => Some(
+                "the model's numbers are too large for this target; `precision = \"f32\"` in \
+                 [compile] may help",
+            ),
             CompileErrorKind::Write(_) => Some("check the disk, then run again"),
             _ => None,
         };
@@ -98,6 +132,13 @@ impl From<LanguageModelError> for CompileError {
     fn from(error: LanguageModelError) -> Self {
         let help = error.help().map(|help| help.to_string());
         Self { source: Some(Box::new(error)), help, ..Self::new(CompileErrorKind::Model) }
+    }
+}
+
+impl From<TargetError> for CompileError {
+    fn from(error: TargetError) -> Self {
+        let help = error.help().map(|help| help.to_string());
+        Self { source: Some(Box::new(error)), help, ..Self::new(CompileErrorKind::NoTarget) }
     }
 }
 

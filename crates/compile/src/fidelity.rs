@@ -20,9 +20,11 @@ pub struct Fidelity {
     pub agreement: f64,
     /// The largest difference between two probabilities of one label for one text.
     pub max_difference: Option<f64>,
-    /// The accuracy of the uncompiled model on the texts, less that of the compiled one.
+    /// The accuracy of the uncompiled model on the texts, less that of the compiled one; nothing
+    /// for texts without labels.
     pub accuracy_drop: Option<MetricDrop>,
-    /// The macro-F1 of the uncompiled model on the texts, less that of the compiled one.
+    /// The macro-F1 of the uncompiled model on the texts, less that of the compiled one; nothing
+    /// for texts without labels.
     pub macro_f1_drop: Option<MetricDrop>,
     /// The least cosine of the two models' embeddings of one text.
     pub cosine_min: Option<f64>,
@@ -47,22 +49,21 @@ impl Fidelity {
         let Answers { truth, trained, compiled } = *answers;
         let difference = trained.iter().zip(compiled).flat_map(|(a, b)| a.iter().zip(b));
         let difference = difference.fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
-        let given = Given {
-            truth,
-            before: &trained.iter().map(|row| best(row)).collect::<Vec<_>>(),
-            after: &compiled.iter().map(|row| best(row)).collect::<Vec<_>>(),
-        };
-        let same = given.before.iter().zip(given.after).filter(|(a, b)| a == b).count();
+        let before: Vec<usize> = trained.iter().map(|row| best(row)).collect();
+        let after: Vec<usize> = compiled.iter().map(|row| best(row)).collect();
+        let same = before.iter().zip(&after).filter(|(a, b)| a == b).count();
+        // Where no label is known, there is nothing to be right about.
+        let labelled = truth.iter().any(|label| *label != UNKNOWN);
+        let given = labelled.then_some(Given { truth, before: &before, after: &after });
+        let labels = trained.first().map_or(0, Vec::len);
         Self {
             format: Self::FORMAT,
             target: target.to_owned(),
             texts: trained.len(),
             agreement: share(same, trained.len()),
             max_difference: Some(f64::from(difference)),
-            accuracy_drop: Some(given.drop(MetricDrop::accuracy)),
-            macro_f1_drop: Some(
-                given.drop(|given| given.macro_f1(trained.first().map_or(0, Vec::len))),
-            ),
+            accuracy_drop: given.map(|given| given.drop(MetricDrop::accuracy)),
+            macro_f1_drop: given.map(|given| given.drop(|given| given.macro_f1(labels))),
             cosine_min: None,
             cosine_mean: None,
             pack: None,
@@ -105,10 +106,13 @@ impl Fidelity {
     }
 }
 
+/// The place of a label that the models do not have, or that a text does not tell.
+pub(crate) const UNKNOWN: usize = usize::MAX;
+
 /// What two models gave to the same texts.
 #[derive(Clone, Copy)]
 pub(crate) struct Answers<'a> {
-    /// Each text's label.
+    /// Each text's label, or [`UNKNOWN`].
     pub(crate) truth: &'a [usize],
     /// Probabilities by the uncompiled model.
     pub(crate) trained: &'a [Vec<f32>],

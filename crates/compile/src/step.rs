@@ -37,7 +37,7 @@ enum Family {
 /// Raised whenever the same model would give another compiled model.
 const VERSION: u32 = 4;
 /// The target that is the best one of this machine.
-const NATIVE: &str = "native";
+pub(crate) const NATIVE: &str = "native";
 
 /// Why compiling stopped.
 pub(crate) enum Stopped {
@@ -90,7 +90,8 @@ impl Compile {
                 _ => speed.speedup,
             };
             let metric = format!("{metric} of {}", fidelity.target);
-            (measured < *demanded).then_some(GateFailure { metric, measured, demanded: *demanded })
+            let failed = measured.is_nan() || measured < *demanded;
+            failed.then_some(GateFailure { metric, measured, demanded: *demanded })
         };
         // What a manifest leaves out is still demanded.
         let mut gate = CompileTable::default().gate;
@@ -118,7 +119,8 @@ impl Compile {
                     NATIVE => native_encoder(self.table.precision),
                     other => other.to_owned(),
                 };
-                let job = EncoderJob { target: &target, table, inputs, context };
+                let task = self.manifest.project.task;
+                let job = EncoderJob { target: &target, task, table, inputs, context };
                 job.compile(output)?
             }
             _ => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mesh_dataset::{Dataset, SplitName};
 
-use crate::{CompileError, CompileErrorKind};
+use crate::{CompileError, CompileErrorKind, fidelity::UNKNOWN};
 
 /// Texts, and the label of each if it has one.
 #[derive(Debug, Default)]
@@ -63,6 +63,6 @@ impl Texts {
         let place = |label: &Option<String>| {
             label.as_ref().and_then(|label| labels.iter().position(|known| known == label))
         };
-        self.labels.iter().map(|label| place(label).unwrap_or(usize::MAX)).collect()
+        self.labels.iter().map(|label| place(label).unwrap_or(UNKNOWN)).collect()
     }
 }

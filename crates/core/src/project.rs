@@ -100,6 +100,8 @@ pub enum RefusalKind {
     UnsupportedLanguage,
     /// A parameter has a value that cannot be followed with this text.
     InvalidParameter,
+    /// The model has no answer.
+    NoAnswer,
 }
 
 /// A compiled model on disk, as a project loads it.
@@ -315,7 +317,24 @@ impl Refusal {
     /// The refusal of a text that has no text in it.
     #[must_use]
     pub fn empty_text() -> Self {
-        Self::new(RefusalKind::EmptyText, "`content` holds no text; send at least one character")
+        let detail = "`content` holds nothing that can be read: no letter, digit or symbol";
+        Self::new(RefusalKind::EmptyText, detail)
+    }
+
+    /// The refusal of an example for which the model's answer is no number.
+    #[must_use]
+    pub fn no_number() -> Self {
+        let detail = "the model's answer is not a finite number; its weights may be damaged";
+        Self::new(RefusalKind::NoAnswer, detail)
+    }
+
+    /// Refuses a text that has nothing in it but white space and control characters.
+    ///
+    /// # Errors
+    /// [`Refusal::empty_text`].
+    pub fn unless_readable(text: &str) -> Result<(), Self> {
+        let readable = text.chars().any(|c| !c.is_whitespace() && !c.is_control());
+        readable.then_some(()).ok_or_else(Self::empty_text)
     }
 }
 
@@ -328,6 +347,7 @@ impl RefusalKind {
             Self::TextTooLong => "text-too-long",
             Self::UnsupportedLanguage => "unsupported-language",
             Self::InvalidParameter => "invalid-parameter",
+            Self::NoAnswer => "no-answer",
         }
     }
 }

@@ -105,7 +105,7 @@ pub struct StepOutcome {
 
 /// A measured value that did not reach what the manifest demands.
 #[derive(Debug, Clone, PartialEq, Error, Serialize, Deserialize)]
-#[error("{metric} is {measured:.4}, the gate demands at least {demanded:.4}")]
+#[error("{metric} is {}, the gate demands at least {demanded}", self.told())]
 pub struct GateFailure {
     /// The metric, as it is named in the manifest.
     pub metric: String,
@@ -157,7 +157,8 @@ pub struct StepKey {
 #[derive(Debug, Error, Diagnostic)]
 #[error("{failures}")]
 #[diagnostic(help(
-    "nothing was registered; improve the data or the model, or change `gate` in the manifest"
+    "what did not pass was not registered; improve the data or the model, or change `gate` in the \
+     manifest"
 ))]
 struct GateRefused {
     failures: String,
@@ -217,6 +218,15 @@ impl Inputs {
     #[must_use]
     pub fn artifact(&self, role: &str) -> Option<&ArtifactDir> {
         self.artifacts.get(role)
+    }
+}
+
+impl GateFailure {
+    /// What was measured, with as many digits as it takes to tell it from what is demanded.
+    fn told(&self) -> String {
+        let mut rounded = (4..17).map(|digits| format!("{:.digits$}", self.measured));
+        let differs = |text: &String| text.parse().is_ok_and(|value: f64| value < self.demanded);
+        rounded.find(differs).unwrap_or_else(|| self.measured.to_string())
     }
 }
 
@@ -341,5 +351,14 @@ mod tests {
         assert!(new.changes_since(&new).is_empty());
         let other = key(json!({}), b"b").changes_since(&key(json!({}), b"a"));
         assert!(other[0].starts_with("inputs.source: "), "{other:?}");
+    }
+
+    #[test]
+    fn a_gate_tells_what_is_less_than_what() {
+        let failure = |measured| GateFailure { metric: "f1".into(), measured, demanded: 0.995 };
+        let told = failure(0.994_996).to_string();
+        assert_eq!(told, "f1 is 0.994996, the gate demands at least 0.995");
+        assert!(failure(0.5).to_string().starts_with("f1 is 0.5000, "));
+        assert!(failure(f64::NAN).to_string().starts_with("f1 is NaN, "));
     }
 }

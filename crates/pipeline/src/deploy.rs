@@ -1,6 +1,6 @@
 use mesh_core::{Alias, ArtifactDir, ModelFiles, ModelVersion};
-use mesh_engine::Target;
-use mesh_store::VersionRecord;
+use mesh_engine::{CompiledEncoder, Target};
+use mesh_store::{CompiledRecord, VersionRecord};
 use serde_json::{Value, json};
 
 use crate::{PipelineError, ProjectFolder, Workspace};
@@ -16,6 +16,13 @@ pub struct Deployed {
     pub compiled: ArtifactDir,
     /// The model card with version, digests and targets.
     pub card: Value,
+}
+
+/// What of a version's compiled models answers on this machine; nothing if none can.
+#[must_use]
+pub fn served(version: &VersionRecord) -> Option<&CompiledRecord> {
+    let targets: Vec<&str> = version.compiled.iter().map(|known| known.target.as_str()).collect();
+    Target::best_of(&targets).and_then(|best| version.compiled.get(best))
 }
 
 /// The compiled model of a version of a project: of the one that `version` names, else of the
@@ -53,8 +60,7 @@ pub async fn deployed(
         return Err(none(reason, format!("`mesh run {name}` compiles it")));
     }
     let targets: Vec<&str> = record.compiled.iter().map(|known| known.target.as_str()).collect();
-    let best = Target::best_of(&targets).map_err(PipelineError::Target)?;
-    let Some(best) = best.and_then(|best| record.compiled.get(best)) else {
+    let Some(best) = served(record) else {
         let reason = format!(
             "version {wanted} is compiled for {}, none of which this machine has",
             targets.join(", ")
@@ -62,6 +68,9 @@ pub async fn deployed(
         return Err(none(reason, format!("`mesh run {name}` compiles it for this machine")));
     };
     let compiled = workspace.store().get(best.digest).await?;
+    if compiled.file(CompiledEncoder::FILE).is_ok() {
+        Target::check_forced(&best.target, &targets).map_err(PipelineError::Target)?;
+    }
     let card = card(workspace, record, &compiled).await?;
     let files = ModelFiles {
         manifest: project.manifest().clone(),

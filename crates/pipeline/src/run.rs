@@ -8,7 +8,7 @@ use mesh_core::{
 use mesh_source::{Request, SourceUrl};
 use mesh_store::{CompiledRecord, RunResult, RunStatus};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     Freshness, PipelineError, ProjectFolder, UnitStatus, Workspace,
@@ -290,7 +290,9 @@ impl Runner<'_> {
                     let told = artifact.manifest().summary.get("target").and_then(Value::as_str);
                     let target = told.unwrap_or(&unit.name).to_owned();
                     let digest = artifact.digest();
-                    let record = CompiledRecord { target, digest, report: report.clone() };
+                    let fidelity = &artifact.manifest().summary;
+                    let report = json!({ "fidelity": fidelity, "speed": report });
+                    let record = CompiledRecord { target, digest, report };
                     registry.register_compiled(project, version, &record).await?;
                 }
             }
@@ -311,7 +313,7 @@ impl Runner<'_> {
         let Some(pretrained) = pretrained else { return Ok(None) };
         let used = manifest.producer.parameters.get("model");
         let Ok(model) = Digest::of_json(&(pretrained.digest, used)) else { return Ok(None) };
-        let mut summary = serde_json::json!({ "pretrained": pretrained.digest });
+        let mut summary = json!({ "pretrained": pretrained.digest });
         if let (Some(metrics), Some(summary)) =
             (manifest.summary.get("metrics"), summary.as_object_mut())
         {

@@ -7,7 +7,7 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use mesh_core::{FieldError, ProjectName};
 use serde::{Deserialize, Serialize, de};
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{Problem, service::Answer};
 
@@ -19,7 +19,7 @@ pub(crate) struct Asked {
     pub(crate) model: String,
     input: Texts,
     #[serde(default)]
-    encoding_format: Encoding,
+    encoding_format: Option<Encoding>,
     /// As many as the model has, or left out.
     #[serde(default)]
     dimensions: Option<usize>,
@@ -32,11 +32,10 @@ pub(crate) struct Asked {
 #[derive(Debug, Clone)]
 struct Texts(Vec<String>);
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Encoding {
-    /// A list of numbers.
-    #[default]
+    /// A list of numbers: what is usual.
     Float,
     /// Little-endian f32.
     Base64,
@@ -85,7 +84,7 @@ pub(crate) fn answer(asked: &Asked, given: &Answer) -> Result<String, Problem> {
     let mut encoded = Vec::new();
     for embedding in &embeddings {
         let values: Option<Vec<f32>> = match (asked.encoding_format, asked.dimensions) {
-            (Encoding::Float, None) => None,
+            (None | Some(Encoding::Float), None) => None,
             _ => Some(serde_json::from_str(embedding.get()).map_err(|_| Problem::Internal)?),
         };
         let dimension = values.as_ref().map(Vec::len);
@@ -100,7 +99,7 @@ pub(crate) fn answer(asked: &Asked, given: &Answer) -> Result<String, Problem> {
             )]));
         }
         encoded.push(match (asked.encoding_format, values) {
-            (Encoding::Base64, Some(values)) => {
+            (Some(Encoding::Base64), Some(values)) => {
                 let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
                 let text = format!("\"{}\"", BASE64_STANDARD.encode(bytes));
                 RawValue::from_string(text).map_err(|_| Problem::Internal)?
@@ -117,7 +116,7 @@ pub(crate) fn answer(asked: &Asked, given: &Answer) -> Result<String, Problem> {
         object: &'static str,
         data: Vec<Item<'a>>,
         model: &'a str,
-        usage: serde_json::Value,
+        usage: Value,
     }
     let usage = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
     serde_json::to_string(&Body { object: "list", data, model: &asked.model, usage })
@@ -126,16 +125,28 @@ pub(crate) fn answer(asked: &Asked, given: &Answer) -> Result<String, Problem> {
 
 /// The list of models.
 pub(crate) fn models<'a>(names: impl Iterator<Item = &'a ProjectName>) -> String {
-    let model = |name| json!({ "id": name, "object": "model", "created": 0, "owned_by": "mesh" });
-    json!({ "object": "list", "data": names.map(model).collect::<Vec<_>>() }).to_string()
+    json!({ "object": "list", "data": names.map(described).collect::<Vec<_>>() }).to_string()
+}
+
+/// One model.
+pub(crate) fn model(name: &ProjectName) -> String {
+    described(name).to_string()
+}
+
+fn described(name: &ProjectName) -> Value {
+    json!({ "id": name, "object": "model", "created": 0, "owned_by": "mesh" })
 }
 
 /// A problem in the form that OpenAI's clients read.
 pub(crate) fn error(problem: &Problem) -> Response<Body> {
     let status = problem.status();
     let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
+    let param = match problem {
+        Problem::Schema(errors) => errors.first().map(FieldError::name),
+        _ => None,
+    };
     let body = json!({
-        "error": { "message": problem.told(), "type": kind, "param": null, "code": problem.slug() }
+        "error": { "message": problem.told(), "type": kind, "param": param, "code": problem.slug() }
     });
     let mut reply = problem.response();
     *reply.body_mut() = Body::from(body.to_string());
@@ -162,8 +173,16 @@ impl<'de> Deserialize<'de> for Texts {
 
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Texts, A::Error> {
                 let mut texts = Vec::new();
-                while let Some(text) = list.next_element()? {
-                    texts.push(text);
+                while let Some(item) = list.next_element()? {
+                    match item {
+                        Value::String(text) => texts.push(text),
+                        _ => {
+                            return Err(de::Error::custom(
+                                "only texts are taken, not tokens: they are of another model's \
+                             vocabulary (langchain: `check_embedding_ctx_length=False`)",
+                            ));
+                        }
+                    }
                 }
                 match texts.is_empty() {
                     true => Err(de::Error::invalid_length(0, &"at least one text")),

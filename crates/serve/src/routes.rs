@@ -44,6 +44,7 @@ pub(crate) fn router(services: &[Arc<Service>], metrics: Metrics) -> Router {
         .route("/assets/docs.js", get(async || page(docs::SCRIPT.into(), "text/javascript")))
         .route("/v1/embeddings", post(embeddings))
         .route("/v1/models", get(models))
+        .route("/v1/models/{model}", get(model))
         .route("/{project}/{api}/predict", post(predict))
         .route("/{project}/{api}/live", get(live))
         .route("/{project}/{api}/ready", get(ready))
@@ -95,11 +96,9 @@ async fn embeddings(State(shared): State<Shared>, request: Request) -> Reply {
         Ok(asked) => asked,
         Err(problem) => return openai::error(&problem),
     };
-    let Some(service) = shared.embedders().find(|service| service.name().as_str() == asked.model)
-    else {
-        let known: Vec<_> = shared.embedders().map(|service| service.name().as_str()).collect();
-        let detail = format!("no such model; the models here are {}", known.join(", "));
-        return openai::error(&Problem::NotFound(detail));
+    let service = match shared.embedder(&asked.model) {
+        Ok(service) => service,
+        Err(problem) => return openai::error(&problem),
     };
     let _under_way = service.begin();
     let answer = tokio::time::timeout(service.timeout(), async {
@@ -119,6 +118,14 @@ async fn embeddings(State(shared): State<Shared>, request: Request) -> Reply {
 /// OpenAI's list of models: the projects that make embeddings.
 async fn models(State(shared): State<Shared>) -> Reply {
     page(openai::models(shared.embedders().map(|service| service.name())).into(), JSON)
+}
+
+/// One of them.
+async fn model(State(shared): State<Shared>, Path(name): Path<String>) -> Reply {
+    match shared.embedder(&name) {
+        Ok(service) => page(openai::model(service.name()).into(), JSON),
+        Err(problem) => openai::error(&problem),
+    }
 }
 
 async fn read_body(service: &Service, request: Request) -> Result<Bytes, Problem> {
@@ -212,6 +219,18 @@ impl Shared {
     fn embedders(&self) -> impl Iterator<Item = &Service> {
         let services = self.services.values().map(AsRef::as_ref);
         services.filter(|service: &&Service| service.manifest().project.task == TaskName::Embedding)
+    }
+
+    /// The service that makes embeddings, by OpenAI's name of its model.
+    fn embedder(&self, model: &str) -> Result<&Service, Problem> {
+        let known = || {
+            let names: Vec<_> = self.embedders().map(|service| service.name().as_str()).collect();
+            Problem::NotFound(match names.is_empty() {
+                true => "no project here makes embeddings".into(),
+                false => format!("no such model; the models here are {}", names.join(", ")),
+            })
+        };
+        self.embedders().find(|service| service.name().as_str() == model).ok_or_else(known)
     }
 
     fn service(&self, project: &str, api: &str) -> Result<&Service, Problem> {

@@ -77,6 +77,10 @@ impl Fetcher {
     /// A file's digest, remembered by its place, length and time of change.
     fn cached_digest(&self, path: &Path) -> io::Result<Digest> {
         let found = fs::metadata(path)?;
+        if !found.is_file() {
+            // A pipe would be waited for, a device may never end.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
         let changed = found.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
         let place = fs::canonicalize(path)?;
         let identity = format!("{} {} {}", place.display(), found.len(), changed.as_nanos());

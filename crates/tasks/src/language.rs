@@ -90,9 +90,7 @@ impl Project for Language {
                 return Err(Refusal::new(RefusalKind::InvalidParameter, detail));
             }
             let text = example.attributes.content.as_str();
-            if text.trim().is_empty() {
-                return Err(Refusal::empty_text());
-            }
+            Refusal::unless_readable(text)?;
             Ok(self.answer(self.model.top(text, top as usize)).into())
         };
         batch.iter().map(answer).collect()

@@ -68,9 +68,9 @@ impl Project for TextClassification {
         };
         let answers = texts.iter().zip(self.model.answers(&texts));
         answers
-            .map(|(text, answer)| match text.trim().is_empty() {
-                true => Err(Refusal::empty_text()),
-                false => Ok(answer?.map(labelled)),
+            .map(|(text, answer)| {
+                Refusal::unless_readable(text)?;
+                Ok(answer?.map(labelled))
             })
             .collect()
     }

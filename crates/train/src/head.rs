@@ -90,8 +90,9 @@ impl HeadTrainer<'_> {
             TrainError::new(TrainErrorKind::Encoder("there is no target for it")).because(error)
         })?;
         let folder = EncoderFolder::find(inputs.files("encoder"))?;
-        let options = folder.options(self.encoder)?;
-        let bytes = pack_encoder(&folder.read()?, target, &options);
+        let encoder = folder.read()?;
+        let options = folder.options(self.encoder, encoder.config())?;
+        let bytes = pack_encoder(&encoder, target, &options);
         fs::write(output.scratch.join(CompiledEncoder::FILE), bytes).map_err(unwritten)?;
         let tokenizer = output.scratch.join(TextTokenizer::FILE);
         fs::copy(folder.tokenizer(), tokenizer).map_err(unwritten)?;

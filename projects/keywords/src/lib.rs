@@ -109,9 +109,7 @@ impl<'a> Question<'a> {
         let tag = parameters.language.as_str();
         let language = Language::of(tag).ok_or_else(|| unsupported(tag, Stopwords::languages()))?;
         parameters.check()?;
-        if content.trim().is_empty() {
-            return Err(Refusal::empty_text());
-        }
+        Refusal::unless_readable(content)?;
         let candidates = match &parameters.candidates {
             Some(given) => candidates::given(given).map(Cow::Borrowed).collect(),
             None => {

@@ -6,7 +6,9 @@
 
 mod windows;
 
-use mesh_core::{Answer, Example, LoadError, ModelFiles, Project, Refusal, RefusalKind};
+use mesh_core::{
+    Answer, Example, LoadError, LongTextUse, ModelFiles, Project, Refusal, RefusalKind, Usage,
+};
 use mesh_engine::{TextClassifier, load_classifier};
 use mesh_text::Locale;
 use miette::Diagnostic;
@@ -152,13 +154,17 @@ impl Sentiment {
     /// The sentiment of parts of a text together, each weighing as much as it has words. A part
     /// that says nothing, such as a row of symbols, does not count; if none does, the first one's
     /// refusal is the answer.
-    fn shares<'a>(&self, parts: impl Iterator<Item = &'a str>) -> Result<Shares, Refusal> {
+    fn shares<'a>(&self, parts: impl Iterator<Item = &'a str>) -> Result<Answer<Shares>, Refusal> {
         let parts: Vec<&str> = parts.collect();
         let mut sum = Shares::default();
+        let mut usage = Usage::default();
         let (mut words, mut refused) = (0.0, None);
         for (part, answer) in parts.iter().zip(self.model.answers(&parts)) {
             let scores = match answer {
-                Ok(answer) => answer.prediction,
+                Ok(answer) => {
+                    usage = usage.and(answer.usage);
+                    answer.prediction
+                }
                 Err(refusal) => {
                     refused.get_or_insert(refusal);
                     continue;
@@ -172,7 +178,14 @@ impl Sentiment {
         }
         match refused {
             Some(refusal) if words == 0.0 => Err(refusal),
-            _ => Ok(Shares { negative: sum.negative / words, positive: sum.positive / words }),
+            _ => {
+                let Shares { negative, positive } = sum;
+                let shares = Shares { negative: negative / words, positive: positive / words };
+                if let (Some(_), 2..) = (usage.tokens, parts.len()) {
+                    usage.long_text = Some(LongTextUse::Windows(parts.len()));
+                }
+                Ok(Answer { prediction: shares, usage })
+            }
         }
     }
 
@@ -181,18 +194,22 @@ impl Sentiment {
         // An entity that is not in the text as it was given: all that is known is the whole.
         let sentiment = match near.is_empty() {
             true => document,
-            false => self.shares(near.into_iter()).map_or(document, Shares::polarity),
+            false => {
+                let shares = self.shares(near.into_iter());
+                shares.map_or(document, |answer| answer.prediction.polarity())
+            }
         };
         let Entity { entity_type, entity_text, score, sentence_index, start, end } = entity.clone();
         EntitySentiment { entity_type, entity_text, score, sentence_index, start, end, sentiment }
     }
 
-    fn answer(&self, example: &Example<Document, Parameters>) -> Result<Prediction, Refusal> {
+    fn answer(
+        &self,
+        example: &Example<Document, Parameters>,
+    ) -> Result<Answer<Prediction>, Refusal> {
         let text = example.attributes.content.as_str();
         Locale::supported(&example.parameters.language, ["en"])?;
-        if text.trim().is_empty() {
-            return Err(Refusal::empty_text());
-        }
+        Refusal::unless_readable(text)?;
         let windows: Vec<&str> = windows(text).collect();
         if self.reads_tokens && windows.len() > MAX_ENCODED {
             let detail = format!(
@@ -202,13 +219,14 @@ impl Sentiment {
             );
             return Err(Refusal::new(RefusalKind::TextTooLong, detail));
         }
-        let shares = self.shares(windows.into_iter())?;
+        let Answer { prediction: shares, usage } = self.shares(windows.into_iter())?;
         let label = shares.polarity();
         let entities = example.attributes.entities.as_ref().map(|entities| {
             entities.iter().map(|entity| self.entity(text, label, entity)).collect()
         });
         let Shares { negative: negative_prob, positive: positive_prob } = shares;
-        Ok(Prediction { label, negative_prob, positive_prob, entities })
+        let prediction = Prediction { label, negative_prob, positive_prob, entities };
+        Ok(Answer { prediction, usage })
     }
 }
 
@@ -243,6 +261,6 @@ impl Project for Sentiment {
         &self,
         batch: &[Example<Document, Parameters>],
     ) -> Vec<Result<Answer<Prediction>, Refusal>> {
-        batch.iter().map(|example| self.answer(example).map(Answer::from)).collect()
+        batch.iter().map(|example| self.answer(example)).collect()
     }
 }

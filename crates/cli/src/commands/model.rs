@@ -1,9 +1,9 @@
 use std::process::ExitCode;
 
 use mesh_core::{Alias, ModelVersion};
-use mesh_pipeline::{ProjectFolder, Workspace};
+use mesh_pipeline::{ProjectFolder, Workspace, served};
 use mesh_store::{AliasMove, VersionRecord};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::run::{find, headline};
 use crate::{args::Model, context::Context, output, report::CliError};
@@ -96,20 +96,39 @@ async fn show(
         let help = format!("`mesh model list {name}` lists the versions");
         return Err(CliError::usage(format!("find that version of {name}"), help));
     };
+    let served = served(&record);
     // A model that came pre-trained has its card beside what was compiled from it.
-    let model = match (workspace.store().get(record.model).await, record.compiled.first()) {
-        (Err(_), Some(compiled)) => workspace.store().get(compiled.digest).await?,
-        (model, _) => model?,
-    };
+    let model =
+        match (workspace.store().get(record.model).await, served.or(record.compiled.first())) {
+            (Err(_), Some(compiled)) => workspace.store().get(compiled.digest).await?,
+            (model, _) => model?,
+        };
     if context.global.json {
-        let card: serde_json::Value =
-            serde_json::from_str(&model.read("card.json")?).unwrap_or_default();
+        let card: Value = serde_json::from_str(&model.read("card.json")?).unwrap_or_default();
         output::json(&json!({ "version": record, "card": card }));
         return Ok(());
     }
     output::line(model.read("card.md")?);
-    for compiled in &record.compiled {
-        output::line(format!("compiled for {}: {}", compiled.target, compiled.digest.short()));
+    if record.compiled.is_empty() {
+        return Ok(());
     }
+    let header = ["compiled for", "model", "agreement", "least cosine", "speedup", "served here"];
+    let mut table = output::table(&header);
+    for compiled in &record.compiled {
+        let figure = |path: &str, digits: usize| {
+            let value = compiled.report.pointer(path).and_then(Value::as_f64);
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        let here = served.is_some_and(|served| served.target == compiled.target);
+        table.add_row([
+            compiled.target.clone(),
+            compiled.digest.short(),
+            figure("/fidelity/agreement", 4),
+            figure("/fidelity/cosine_min", 6),
+            figure("/speed/speedup", 1),
+            if here { "yes".into() } else { String::new() },
+        ]);
+    }
+    output::line(table.to_string());
     Ok(())
 }

@@ -339,6 +339,10 @@ impl ProjectManifest {
                 let help = "add a [train] table, or a [model] table with a pre-trained encoder";
                 conflict("compile", "[compile] needs a [train] or a [model]".into(), help);
             }
+            if compile.targets.is_empty() {
+                let help = "`targets = [\"native\"]` compiles for the machine that it runs on";
+                conflict("compile.targets", "there is no target to compile for".into(), help);
+            }
             let texts = compile.texts.as_ref();
             if texts.is_some_and(|t| t.sha256.is_none() && !t.url.starts_with("file:")) {
                 let message = "`sha256` is missing: texts that are fetched must be pinned";
@@ -346,12 +350,20 @@ impl ProjectManifest {
                 conflict("compile.texts", message.into(), help);
             }
             for (metric, value) in &compile.gate {
-                let known = ["agreement", "cosine", "speedup"].contains(&metric.as_str());
-                if !known || *value < 0.0 {
-                    let key = format!("compile.gate.{metric}");
-                    let message = format!("`{metric}` is not a gate of compile");
-                    let help = "known are `agreement` and `cosine` (0 to 1), and `speedup`";
-                    conflict(&key, message, help);
+                let range = match metric.as_str() {
+                    "agreement" | "cosine" => 0.0..=1.0,
+                    "speedup" => 0.0..=f64::MAX,
+                    _ => {
+                        let message = format!("`{metric}` is not a gate of compile");
+                        let help = "known are `agreement`, `cosine` and `speedup`";
+                        conflict(&format!("compile.gate.{metric}"), message, help);
+                        continue;
+                    }
+                };
+                if !range.contains(value) {
+                    let message = format!("`{metric}` cannot be {value}");
+                    let help = "`agreement` and `cosine` are 0 to 1, `speedup` is 0 or more";
+                    conflict(&format!("compile.gate.{metric}"), message, help);
                 }
             }
         }
@@ -418,7 +430,8 @@ impl Default for NearDuplicates {
 
 impl Default for CompileTable {
     fn default() -> Self {
-        let gate = [("agreement".to_owned(), 0.995), ("speedup".to_owned(), 1.0)].into();
+        let gate = [("agreement", 0.995), ("cosine", 0.99), ("speedup", 1.0)];
+        let gate = gate.map(|(metric, least)| (metric.to_owned(), least)).into();
         let targets = vec!["native".into()];
         Self { targets, precision: Precision::default(), gate, texts: None }
     }

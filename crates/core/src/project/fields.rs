@@ -22,6 +22,12 @@ impl FieldError {
         let loc = path.iter().map(|&part| part.to_owned()).collect();
         Self { loc, msg: msg.into(), kind }
     }
+
+    /// The field itself: the last part of its path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.loc.last().map_or("", String::as_str)
+    }
 }
 
 impl fmt::Display for FieldError {

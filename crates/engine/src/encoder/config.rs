@@ -1,9 +1,9 @@
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::EngineError;
+use crate::{EngineError, map::read_small};
 
 /// What a transformer encoder is made of: `config.json`, whatever its architecture calls things.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,6 +63,18 @@ pub enum HeadKind {
     TokenClassification,
 }
 
+impl HeadKind {
+    /// The head in words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "no head",
+            Self::SequenceClassification => "a head that labels texts",
+            Self::TokenClassification => "a head that labels tokens",
+        }
+    }
+}
+
 /// Activations of the feed-forward part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -90,11 +102,8 @@ impl EncoderConfig {
     /// When it is missing, no JSON, of an architecture unknown here, or contradicts itself.
     pub fn read(folder: &Path) -> Result<Self, EngineError> {
         let path = folder.join(Self::FILE);
-        let size = fs::metadata(&path).map_err(|error| EngineError::io(&path, error))?.len();
-        if size > MAX_BYTES {
-            return Err(EngineError::foreign(&path, format!("{size} bytes are no config")));
-        }
-        let text = fs::read_to_string(&path).map_err(|error| EngineError::io(&path, error))?;
+        let bytes = read_small(&path, MAX_BYTES)?;
+        let text = String::from_utf8_lossy(&bytes);
         Self::parse(&text).map_err(|reason| EngineError::foreign(&path, reason))
     }
 
@@ -186,6 +195,13 @@ impl Fields<'_> {
         }
         let roberta = matches!(architecture, Architecture::Roberta | Architecture::XlmRoberta);
         let head = self.head()?;
+        if let (HeadKind::SequenceClassification, Some(problem)) = (head, self.text("problem_type"))
+            && problem != "single_label_classification"
+        {
+            return Err(format!(
+                "`problem_type` is `{problem}`, only `single_label_classification` is known"
+            ));
+        }
         let segments = if distil { 0 } else { self.number_or("type_vocab_size", 2)? };
         let epsilon = match self.0.get("layer_norm_eps") {
             Some(value) => value.as_f64().ok_or("`layer_norm_eps` is no number")?,

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde_json::{Map, Value};
 
 use crate::{EngineError, map::map};
 
@@ -36,8 +37,10 @@ impl<'a> TensorFile<'a> {
     /// before it is the prefix of all names.
     pub(super) fn parse(path: &'a Path, map: &'a Mmap, anchor: &str) -> Result<Self, EngineError> {
         let wrong = |reason: String| EngineError::foreign(path, reason);
-        let tensors = SafeTensors::deserialize(map)
-            .map_err(|error| wrong(format!("it is no valid safetensors file: {error}")))?;
+        let tensors = SafeTensors::deserialize(map).map_err(|error| {
+            let which = suspect(map).map(|name| format!(" (tensor `{name}`)")).unwrap_or_default();
+            wrong(format!("it is no valid safetensors file: {error}{which}"))
+        })?;
         let unread: BTreeSet<String> = tensors.names().into_iter().map(str::to_owned).collect();
         let prefix = unread.iter().find_map(|name| {
             let prefix = name.strip_suffix(anchor)?;
@@ -107,6 +110,28 @@ impl<'a> TensorFile<'a> {
 /// and heads of its pre-training.
 const IGNORED: [&str; 7] =
     ["position_ids", "token_type_ids", "pooler.", "cls.", "lm_head", "vocab_", "predictions."];
+
+/// The tensor whose entry in the header does not fit the file or itself: the crate's own errors do
+/// not always name it.
+fn suspect(bytes: &[u8]) -> Option<String> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let header: Map<String, Value> = serde_json::from_slice(rest.get(..length)?).ok()?;
+    let room = (rest.len() - length) as u64;
+    let fits = |entry: &Value| -> Option<bool> {
+        let numbers = |key: &str| -> Option<Vec<u64>> {
+            entry.get(key)?.as_array()?.iter().map(Value::as_u64).collect()
+        };
+        let (shape, offsets) = (numbers("shape")?, numbers("data_offsets")?);
+        let &[start, end] = offsets.as_slice() else { return Some(false) };
+        let dtype: Dtype = serde_json::from_value(entry.get("dtype")?.clone()).ok()?;
+        let values = shape.iter().try_fold(1u64, |product, side| product.checked_mul(*side))?;
+        let bits = values.checked_mul(dtype.bitsize() as u64)?;
+        Some(end <= room && end.checked_sub(start)?.checked_mul(8)? == bits)
+    };
+    let mut entries = header.into_iter().filter(|(name, _)| name != "__metadata__");
+    entries.find(|(_, entry)| fits(entry) != Some(true)).map(|(name, _)| name)
+}
 
 fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
     let data = view.data();

@@ -107,7 +107,10 @@ impl TextEncoder {
                 let (windows, usage) = cut?;
                 let weights = windows.windows.iter().map(Vec::len);
                 let prediction = weighted_mean(vectors.by_ref().zip(weights), &windows);
-                Ok(Answer { prediction, usage })
+                match prediction.iter().all(|value| value.is_finite()) {
+                    true => Ok(Answer { prediction, usage }),
+                    false => Err(Refusal::no_number()),
+                }
             })
             .collect()
     }

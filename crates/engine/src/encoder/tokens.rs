@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
-use crate::EngineError;
+use crate::{EngineError, map::read_small};
 
 /// The tokenizer of a model folder.
 pub struct TextTokenizer {
@@ -28,6 +28,8 @@ pub struct Windows {
     pub tokens: usize,
 }
 
+/// Letters that hardly any vocabulary has (Ugaritic, and a Cyrillic one from a single manuscript).
+const RARE: &str = "a \u{10380}\u{10381} \u{a66e}";
 /// Longer tokenizers are of no model known.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -41,11 +43,7 @@ impl TextTokenizer {
     /// When the file is missing or no tokenizer, or knows tokens that the model does not have.
     pub fn read(path: &Path, vocabulary: usize) -> Result<Self, EngineError> {
         let wrong = |reason: String| EngineError::foreign(path, reason);
-        let size = std::fs::metadata(path).map_err(|error| EngineError::io(path, error))?.len();
-        if size > MAX_BYTES {
-            return Err(wrong(format!("{size} bytes are no tokenizer")));
-        }
-        let bytes = std::fs::read(path).map_err(|error| EngineError::io(path, error))?;
+        let bytes = read_small(path, MAX_BYTES)?;
         let tokenizer = guarded(|| parse(&bytes)).unwrap_or_else(|| Err("it breaks".into()));
         let tokenizer =
             tokenizer.map_err(|reason| wrong(format!("it is no tokenizer: {reason}")))?;
@@ -58,6 +56,16 @@ impl TextTokenizer {
         }
         let example = guarded(|| tokenizer.encode_fast("a", true).ok()).flatten();
         let example = example.ok_or_else(|| wrong("it cannot read a letter".into()))?;
+        // Its own special tokens are named by number, which nobody has checked.
+        if let Some(id) = example.get_ids().iter().find(|id| **id as usize >= vocabulary) {
+            return Err(wrong(format!(
+                "it does not fit the model: it puts token {id} around a text, the model knows \
+                 {vocabulary}"
+            )));
+        }
+        if guarded(|| tokenizer.encode_fast(RARE, false).ok()).flatten().is_none() {
+            return Err(wrong("it has no token for what it does not know".into()));
+        }
         let special = example.get_special_tokens_mask();
         let count = special.iter().take_while(|mark| **mark == 1).count();
         let last = special.iter().rev().take_while(|mark| **mark == 1).count();

@@ -33,6 +33,28 @@ pub enum TargetError {
     #[error("failed to use the target `{0}`: there is none of that name")]
     #[diagnostic(help("targets of encoders are {}", Target::names()))]
     Unknown(String),
+    /// The target that [`Target::VARIABLE`] forces cannot be used.
+    #[error("{} is `{given}`", Target::VARIABLE)]
+    #[diagnostic(help(
+        "unset it for the best target; targets of encoders are {}, of which `mesh doctor` lists \
+         those of this machine",
+        Target::names()
+    ))]
+    Forced {
+        /// What the variable says.
+        given: String,
+        /// What is wrong with it.
+        source: Box<TargetError>,
+    },
+    /// The model was not compiled for the target that [`Target::VARIABLE`] forces.
+    #[error("{} is `{forced}`: the model is compiled for {compiled}", Target::VARIABLE)]
+    #[diagnostic(help("add it to `targets` in [compile] and run again, or unset the variable"))]
+    NotCompiled {
+        /// The target that is forced.
+        forced: Target,
+        /// Those that there are.
+        compiled: String,
+    },
 }
 
 impl Target {
@@ -114,12 +136,11 @@ impl Target {
 
     /// The place of the best of some targets for this machine, given by their names: the one that
     /// [`Target::VARIABLE`] forces if it is among them, else the fastest. A name that is none of
-    /// an encoder's runs everywhere.
-    ///
-    /// # Errors
-    /// When the variable names no target, or one that this machine does not have.
-    pub fn best_of(names: &[&str]) -> Result<Option<usize>, TargetError> {
-        let forced = Self::forced()?;
+    /// an encoder's runs everywhere. Whether the forced one must be among them, only the caller
+    /// knows: models without an encoder have targets of their own.
+    #[must_use]
+    pub fn best_of(names: &[&str]) -> Option<usize> {
+        let forced = Self::forced().ok().flatten();
         let rank = |name: &str| match name.parse::<Self>() {
             Ok(target) if Some(target) == forced => Some(usize::MAX),
             Ok(target) if target.is_available() => {
@@ -129,7 +150,20 @@ impl Target {
             Err(_) => Some(0),
         };
         let ranked = names.iter().enumerate().filter_map(|(at, name)| Some((rank(name)?, at)));
-        Ok(ranked.max_by_key(|(rank, _)| *rank).map(|(_, at)| at))
+        ranked.max_by_key(|(rank, _)| *rank).map(|(_, at)| at)
+    }
+
+    /// Checks that an encoder's target is the one that [`Target::VARIABLE`] forces, if it is set.
+    ///
+    /// # Errors
+    /// When it is another, or the variable names no target, or one that this machine does not have.
+    pub fn check_forced(chosen: &str, names: &[&str]) -> Result<(), TargetError> {
+        match Self::forced()? {
+            Some(forced) if forced.as_str() != chosen => {
+                Err(TargetError::NotCompiled { forced, compiled: names.join(", ") })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The target that [`Target::VARIABLE`] forces, if it is set.
@@ -137,9 +171,12 @@ impl Target {
     /// # Errors
     /// When it names no target, or one that this machine does not have.
     pub fn forced() -> Result<Option<Self>, TargetError> {
-        let Ok(name) = env::var(Self::VARIABLE) else { return Ok(None) };
-        let target: Self = name.parse()?;
-        if target.is_available() { Ok(Some(target)) } else { Err(TargetError::Unavailable(target)) }
+        let Ok(given) = env::var(Self::VARIABLE) else { return Ok(None) };
+        let target = given.parse::<Self>().and_then(|target| match target.is_available() {
+            true => Ok(target),
+            false => Err(TargetError::Unavailable(target)),
+        });
+        target.map(Some).map_err(|source| TargetError::Forced { given, source: source.into() })
     }
 
     pub(crate) const fn layout(self) -> Layout {

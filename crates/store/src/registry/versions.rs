@@ -30,7 +30,8 @@ pub struct CompiledRecord {
     pub target: String,
     /// The artifact.
     pub digest: Digest,
-    /// Fidelity and speed, as measured when it was compiled.
+    /// The fidelity report: `fidelity`, and `speed` as it was measured when it was compiled (null
+    /// if that run was cut off).
     pub report: Value,
 }
 

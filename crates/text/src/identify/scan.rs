@@ -176,7 +176,8 @@ impl<S: Sum> Scan<'_, '_, S> {
             if let Some(known) = self.parts.find(word, hash) {
                 let sum = self.parts.sums.get(known * self.header.dimension..);
                 self.sum.add(sum.unwrap_or_default());
-                self.found += self.parts.counts.get(known).copied().unwrap_or(0);
+                let more = self.parts.counts.get(known).copied().unwrap_or(0);
+                self.found = self.found.saturating_add(more);
             } else if word != END_OF_LINE {
                 room.clear();
                 for part in [BEGIN, word, END] {

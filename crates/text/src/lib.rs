@@ -1,4 +1,4 @@
-//! Text for machines: normalisation, words, stopwords, languages.
+//! Text for machines: normalisation, sentences, tokens, words, stopwords, languages.
 //!
 //! ```
 //! use mesh_core::manifest::Normalise;
@@ -18,7 +18,9 @@ mod identify;
 mod language;
 mod locale;
 mod normalise;
+mod sentences;
 mod stopwords;
+mod tokens;
 mod words;
 
 pub use fasttext::{FastText, LanguageModelError, LanguageModelErrorKind};
@@ -26,5 +28,7 @@ pub use identify::{LANGUAGE_FILE, LanguageIdentifier, pack_identifier};
 pub use language::language;
 pub use locale::{Locale, LocaleError, language_code, unsupported};
 pub use normalise::normalise;
+pub use sentences::sentences;
 pub use stopwords::Stopwords;
+pub use tokens::tokens;
 pub use words::{word_count, word_indices, words};

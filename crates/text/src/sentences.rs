@@ -1,0 +1,112 @@
+use unicode_segmentation::UnicodeSegmentation;
+
+/// The sentences of a text, each with the byte at which it starts, without the white space around.
+///
+/// Boundaries are those of Unicode (UAX #29), which knows the marks of all scripts, such as `。` of
+/// Chinese and Japanese; a line break ends a sentence too. On top of that a sentence goes on behind
+/// an abbreviation (`Dr. Who`), an initial (`J. Smith`) and an acronym (`U.S. Army`).
+pub fn sentences(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut bounds = text.split_sentence_bound_indices().peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let (start, first) = bounds.next()?;
+            let (mut end, mut last) = (start + first.len(), first);
+            while let Some((_, next)) = bounds.peek()
+                && goes_on(last, next)
+            {
+                (end, last) = (end + next.len(), next);
+                bounds.next();
+            }
+            let sentence = text.get(start..end).unwrap_or_default();
+            let trimmed = sentence.trim_start();
+            let start = start + sentence.len() - trimmed.len();
+            let trimmed = trimmed.trim_end();
+            if !trimmed.is_empty() {
+                return Some((start, trimmed));
+            }
+        }
+    })
+}
+
+/// Whether what ends like this goes on with what comes next.
+fn goes_on(before: &str, next: &str) -> bool {
+    let ended = before.trim_end_matches([' ', '\t', '\u{a0}']);
+    if next.trim().is_empty() || !ended.ends_with('.') {
+        return false;
+    }
+    let last = ended.split_whitespace().next_back().unwrap_or_default();
+    is_abbreviation(last.trim_start_matches(['(', '[', '"', '\'', '“', '‘', '«']))
+}
+
+/// Whether a word with a period at its end is short for something, and the period part of it.
+pub(crate) fn is_abbreviation(word: &str) -> bool {
+    let Some(stem) = word.strip_suffix('.') else { return false };
+    let mut letters = stem.split('.').map(|part| {
+        let mut chars = part.chars();
+        (chars.next(), chars.next())
+    });
+    // `J.` and `U.S.`, but not `I.`, which is a word at the end of a sentence.
+    let initials =
+        letters.all(|(first, more)| first.is_some_and(char::is_alphabetic) && more.is_none());
+    let upper = stem.chars().next().is_some_and(char::is_uppercase);
+    let acronym = initials && (upper || stem.contains('.')) && stem != "I";
+    acronym || ABBREVIATIONS.binary_search(&stem).is_ok()
+}
+
+/// Abbreviations behind which a sentence goes on, mostly titles, of languages in Latin script;
+/// sorted.
+const ABBREVIATIONS: [&str; 82] = [
+    "Adm", "Apr", "Asst", "Aug", "Av", "Ave", "Bros", "Brig", "Capt", "Cmdr", "Co", "Col", "Corp",
+    "Dec", "Dept", "Dipl", "Dott", "Dr", "Dra", "Drs", "Feb", "Fig", "Fr", "Ft", "Gen", "Gov",
+    "Hon", "Hr", "Hrn", "Inc", "Ing", "Jan", "Jr", "Lt", "Ltd", "Maj", "Mar", "Messrs", "Mme",
+    "Mr", "Mrs", "Ms", "Mt", "Nov", "Nr", "Oct", "Okt", "Pfc", "Pres", "Prof", "Pvt", "Rep",
+    "Reps", "Rev", "Rs", "Sec", "Sen", "Sens", "Sep", "Sept", "Sgt", "Sig", "Sr", "Sra", "St",
+    "Sta", "Ste", "Str", "Supt", "Vol", "approx", "bzw", "ca", "cf", "eg", "etc", "ie", "no", "pp",
+    "usw", "vol", "vs",
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sentences_of_several_scripts() {
+        let cases: [(&str, &[&str]); 9] = [
+            ("Rates fell. Shares rose!  Why?", &["Rates fell.", "Shares rose!", "Why?"]),
+            ("Mr. Smith met Dr. Who. They left.", &["Mr. Smith met Dr. Who.", "They left."]),
+            (
+                "J. R. Tolkien wrote. The U.S. Army read.",
+                &["J. R. Tolkien wrote.", "The U.S. Army read."],
+            ),
+            (
+                "It cost 3.50 euros. \"Really?\" he said.",
+                &["It cost 3.50 euros.", "\"Really?\" he said."],
+            ),
+            ("今天下雨。我们在家。", &["今天下雨。", "我们在家。"]),
+            ("雨が降った！「本当？」と聞いた。", &["雨が降った！", "「本当？」と聞いた。"]),
+            ("One line\nanother line", &["One line", "another line"]),
+            ("So am I. You too.", &["So am I.", "You too."]),
+            (" \n ", &[]),
+        ];
+        for (text, expected) in cases {
+            let found: Vec<_> = sentences(text).map(|(_, sentence)| sentence).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+        assert!(ABBREVIATIONS.is_sorted());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_white_space_is_lost(text in "\\PC{0,80}") {
+            let mut end = 0;
+            for (start, sentence) in sentences(&text) {
+                prop_assert!(text[end..start].trim().is_empty());
+                prop_assert_eq!(&text[start..start + sentence.len()], sentence);
+                end = start + sentence.len();
+            }
+            prop_assert!(text[end..].trim().is_empty());
+        }
+    }
+}

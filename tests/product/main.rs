@@ -18,6 +18,7 @@ mod encoders;
 mod faults;
 mod language;
 mod life;
+mod ner;
 mod readme;
 mod s3;
 mod sources;

@@ -1,3 +1,4 @@
+use mesh_core::tags::EntityCounts;
 use serde::{Deserialize, Serialize};
 
 /// How much a metric fell from one model to another, on the same texts.
@@ -49,6 +50,41 @@ impl MetricDrop {
     }
 }
 
+impl MetricDrop {
+    /// The drop of the F1 of entities, from each sentence's counts by the two models.
+    pub(crate) fn entity_f1(counts: &[[EntityCounts; 2]]) -> Self {
+        let drop = |rows: &mut dyn Iterator<Item = &[EntityCounts; 2]>| {
+            let sum = [EntityCounts::default(); 2];
+            let [before, after] = rows.fold(sum, |[a, b], [c, d]| [a + *c, b + *d]);
+            before.f1() - after.f1()
+        };
+        let value = drop(&mut counts.iter());
+        let mut draw = drawing(counts.len());
+        let mut drops: Vec<f64> = (0..DRAWINGS)
+            .map(|_| drop(&mut (0..counts.len()).filter_map(|_| counts.get(draw()))))
+            .collect();
+        Self::between(value, &mut drops)
+    }
+
+    /// A figure, with the interval that those of the drawings give.
+    fn between(value: f64, drops: &mut [f64]) -> Self {
+        drops.sort_by(f64::total_cmp);
+        let at = |place: usize| drops.get(place).copied().unwrap_or(value);
+        Self { value, low: at(DRAWINGS / 40), high: at(DRAWINGS - 1 - DRAWINGS / 40) }
+    }
+}
+
+/// Draws places below a count. A linear congruential generator (Knuth, MMIX): the same drawings
+/// for the same texts.
+fn drawing(count: usize) -> impl FnMut() -> usize {
+    let mut state = 1_u64;
+    move || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((u128::from(state) * count as u128) >> 64).unwrap_or(0)
+    }
+}
+
 impl Measured {
     /// The accuracy of the labels that a model gave, and their macro-F1 over so many labels.
     pub(crate) fn of_labels(truth: &[usize], after: &[usize], labels: usize) -> [Self; 2] {
@@ -71,14 +107,7 @@ impl Given<'_> {
             return MetricDrop { value, low: value, high: value };
         }
         let texts = self.truth.len();
-        // A linear congruential generator (Knuth, MMIX): the same drawings for the same texts.
-        let mut state = 1_u64;
-        let mut draw = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            usize::try_from((u128::from(state) * texts as u128) >> 64).unwrap_or(0)
-        };
+        let mut draw = drawing(texts);
         let mut drops: Vec<f64> = (0..DRAWINGS)
             .map(|_| {
                 let rows: Vec<usize> = (0..texts).map(|_| draw()).collect();
@@ -90,9 +119,7 @@ impl Given<'_> {
                 metric(&Given { truth: &truth, before: &before, after: &after })
             })
             .collect();
-        drops.sort_by(f64::total_cmp);
-        let at = |place: usize| drops.get(place).copied().unwrap_or(value);
-        MetricDrop { value, low: at(DRAWINGS / 40), high: at(DRAWINGS - 1 - DRAWINGS / 40) }
+        MetricDrop::between(value, &mut drops)
     }
 
     /// The drop of macro-F1, with so many labels.

@@ -59,7 +59,7 @@ struct Trained {
 impl EncoderJob<'_> {
     /// Packs the encoder, and compares the two.
     pub(crate) fn compile(&self, output: &StepOutput) -> Result<(Fidelity, Speed), Stopped> {
-        let target = self.target()?;
+        let target = target(self.target)?;
         let folder =
             EncoderFolder::find(self.inputs.files("encoder")).map_err(CompileError::from)?;
         let encoder = folder.read().map_err(CompileError::from)?;
@@ -93,18 +93,6 @@ impl EncoderJob<'_> {
             |texts: &[Vec<u32>]| texts.iter().for_each(|text| drop(trained.encoder.hidden(text)));
         let fast = |texts: &[Vec<u32>]| drop(compiled.embed(texts, 1));
         Ok((fidelity, Speed::measure(&slow, &fast, &some)))
-    }
-
-    fn target(&self) -> Result<Target, CompileError> {
-        match self.target.parse() {
-            Ok(target) => Ok(target),
-            // Its name stays where the best one could not be told.
-            Err(_) if self.target == NATIVE => Target::native().map_err(CompileError::from),
-            Err(error) => {
-                let kind = CompileErrorKind::EncoderTarget(self.target.to_owned());
-                Err(CompileError::new(kind).because(error))
-            }
-        }
     }
 
     /// Checks that the encoder can do what the project's task asks of it.
@@ -219,6 +207,19 @@ impl Trained {
             None => None,
         };
         Said { embedding, labels }
+    }
+}
+
+/// The target of that name.
+pub(crate) fn target(name: &str) -> Result<Target, CompileError> {
+    match name.parse() {
+        Ok(target) => Ok(target),
+        // The name stays where the best one could not be told.
+        Err(_) if name == NATIVE => Target::native().map_err(CompileError::from),
+        Err(error) => {
+            let kind = CompileErrorKind::EncoderTarget(name.to_owned());
+            Err(CompileError::new(kind).because(error))
+        }
     }
 }
 

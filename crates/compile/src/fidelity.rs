@@ -26,6 +26,10 @@ pub struct Fidelity {
     /// The macro-F1 of the uncompiled model on the texts, less that of the compiled one; nothing
     /// for texts without labels.
     pub macro_f1_drop: Option<MetricDrop>,
+    /// The F1 of entities by the uncompiled model, less that by the compiled one, for models that
+    /// tag tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub f1_drop: Option<MetricDrop>,
     /// The least cosine of the two models' embeddings of one text.
     pub cosine_min: Option<f64>,
     /// The mean of those cosines.
@@ -57,13 +61,36 @@ impl Fidelity {
         let given = labelled.then_some(Given { truth, before: &before, after: &after });
         let labels = trained.first().map_or(0, Vec::len);
         Self {
-            format: Self::FORMAT,
-            target: target.to_owned(),
-            texts: trained.len(),
             agreement: share(same, trained.len()),
             max_difference: Some(f64::from(difference)),
             accuracy_drop: given.map(|given| given.drop(MetricDrop::accuracy)),
             macro_f1_drop: given.map(|given| given.drop(|given| given.macro_f1(labels))),
+            ..Self::nothing(target, trained.len())
+        }
+    }
+
+    /// What came of comparing the tags that two models give to the same tokens: how many are the
+    /// same, of how many.
+    pub(crate) fn of_tokens(
+        target: &str,
+        (same, tokens): (usize, usize),
+        texts: usize,
+        f1_drop: Option<MetricDrop>,
+    ) -> Self {
+        Self { agreement: share(same, tokens), f1_drop, ..Self::nothing(target, texts) }
+    }
+
+    /// A report in which nothing is compared yet.
+    fn nothing(target: &str, texts: usize) -> Self {
+        Self {
+            format: Self::FORMAT,
+            target: target.to_owned(),
+            texts,
+            agreement: 0.0,
+            max_difference: None,
+            accuracy_drop: None,
+            macro_f1_drop: None,
+            f1_drop: None,
             cosine_min: None,
             cosine_mean: None,
             pack: None,
@@ -78,20 +105,8 @@ impl Fidelity {
         };
         let (before, after) = (neighbours(trained), neighbours(compiled));
         let same = before.iter().zip(&after).filter(|(a, b)| a == b).count();
-        Self {
-            format: Self::FORMAT,
-            target: target.to_owned(),
-            texts: trained.len(),
-            agreement: share(same, trained.len()),
-            max_difference: None,
-            accuracy_drop: None,
-            macro_f1_drop: None,
-            cosine_min: None,
-            cosine_mean: None,
-            pack: None,
-            metrics: None,
-        }
-        .with_cosines(trained, compiled)
+        Self { agreement: share(same, trained.len()), ..Self::nothing(target, trained.len()) }
+            .with_cosines(trained, compiled)
     }
 
     /// Adds how near the two models' embeddings of each text are.

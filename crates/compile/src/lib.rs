@@ -37,6 +37,7 @@ mod language;
 mod linear;
 mod speed;
 mod step;
+mod tagger;
 mod texts;
 
 pub use drop::{Measured, MetricDrop};

@@ -5,11 +5,12 @@ use mesh_core::{
     StepName, StepOutcome, StepOutput,
     manifest::{CompileTable, ModelTable, Precision, ProjectManifest, TaskName, TrainModel},
 };
-use mesh_engine::{LogisticHead, Target};
+use mesh_engine::{LogisticHead, SequenceModel, Target};
 use serde_json::{Value, json};
 
 use crate::{
     CompileError, CompileErrorKind, Fidelity, Speed, card, encoder::EncoderJob, language, linear,
+    tagger,
 };
 
 /// The compile step of a project, for one target.
@@ -30,6 +31,8 @@ enum Family {
     Encoder,
     /// A model that tells languages.
     Language,
+    /// A model that tags tokens, with an encoder or without.
+    Tagger,
     /// Whichever of the first two the train step chose.
     Chosen,
 }
@@ -52,6 +55,7 @@ impl Compile {
         let Some(table) = &manifest.compile else { return Vec::new() };
         let family = match &manifest.train {
             None if manifest.project.task == TaskName::Language => Family::Language,
+            Some(_) if manifest.project.task == TaskName::TokenClassification => Family::Tagger,
             None => Family::Encoder,
             Some(train) => match train.model.families() {
                 [TrainModel::Linear] => Family::Linear,
@@ -61,7 +65,10 @@ impl Compile {
         };
         let mut steps: Vec<Self> = Vec::new();
         for target in &table.targets {
+            let families = manifest.train.iter().flat_map(|train| train.model.families());
+            let encoders = families.filter(|family| family.takes_encoder()).count();
             let target = match (target.as_str(), family) {
+                (NATIVE, Family::Tagger) if encoders == 0 => tagger::TARGET.to_owned(),
                 (NATIVE, Family::Linear) => linear::native(table.precision).to_owned(),
                 (NATIVE, Family::Language) => language::TARGET.to_owned(),
                 (NATIVE, Family::Encoder) => native_encoder(table.precision),
@@ -106,13 +113,24 @@ impl Compile {
         context: &StepContext,
     ) -> Result<(Fidelity, Speed), Stopped> {
         let encoder = match self.family {
-            Family::Linear | Family::Language => false,
+            Family::Linear | Family::Language | Family::Tagger => false,
             Family::Encoder => true,
             Family::Chosen => input(inputs, "model")?.file(LogisticHead::FILE).is_ok(),
         };
         let (fidelity, speed) = match (encoder, &self.manifest.model) {
             _ if self.family == Family::Language => {
                 language::compile(&self.target, inputs, output, context)?
+            }
+            _ if self.family == Family::Tagger => {
+                let model = self.manifest.model.as_ref();
+                let dimension = SequenceModel::read(input(inputs, "model")?.path());
+                let encoder = dimension.map_err(CompileError::from)?.dimension > 0;
+                let target = match (self.target.as_str(), encoder) {
+                    (NATIVE, true) => native_encoder(self.table.precision),
+                    (NATIVE, false) => tagger::TARGET.to_owned(),
+                    (other, _) => other.to_owned(),
+                };
+                tagger::compile(&target, model, inputs, output, context)?
             }
             (true, Some(table)) => {
                 let target = match self.target.as_str() {
@@ -197,11 +215,11 @@ impl Step for Compile {
             // The card tells of the project: it is part of what the step leaves.
             parameters.insert("project".into(), json!(self.manifest.project));
         }
-        let encoders = matches!(self.family, Family::Encoder | Family::Chosen);
+        let encoders = matches!(self.family, Family::Encoder | Family::Chosen | Family::Tagger);
         let encoder = self.manifest.model.as_ref().filter(|_| encoders);
         if let (Some(table), Some(parameters)) = (encoder, parameters.as_object_mut()) {
             parameters.insert("model".into(), Self::encoder_parameters(table));
-            if self.family == Family::Chosen && self.target == NATIVE {
+            if self.target == NATIVE {
                 let precision = self.table.precision;
                 let native = json!([linear::native(precision), native_encoder(precision)]);
                 parameters.insert("native".into(), native);

@@ -30,6 +30,7 @@ mod name;
 mod progress;
 mod project;
 mod step;
+pub mod tags;
 
 pub use artifact::{
     ARTIFACT_FORMAT, ArtifactDir, ArtifactError, ArtifactErrorKind, ArtifactKind, ArtifactManifest,

@@ -20,11 +20,12 @@ mod error;
 mod kernel;
 mod linear;
 mod map;
+mod sequence;
 
 pub use encoder::{
     Architecture, CompiledEncoder, EncoderClassifier, EncoderConfig, EncoderFolder, EncoderOptions,
     HeadKind, HiddenActivation, LogisticHead, Pooling, ReferenceEncoder, TextEncoder,
-    TextTokenizer, Windows, normalise, pack_encoder, pool,
+    TextTokenizer, Windows, WordWindows, normalise, pack_encoder, pool,
 };
 pub use error::{EngineError, EngineErrorKind};
 pub use kernel::{Peak, Target, TargetError, peak};
@@ -33,6 +34,10 @@ pub use linear::{
     PackReport, pack,
 };
 pub use map::MappedFile;
+pub use sequence::{
+    Chain, ChainRoom, CompiledSequence, SequenceModel, TOKEN_FEATURES, Tagging, TokenFeatures,
+    pack_sequence,
+};
 
 use mesh_core::{Answer, LoadError, ModelFiles, Refusal};
 

@@ -48,6 +48,9 @@ pub enum PrepareErrorKind {
     /// All documents have one label.
     #[error("all documents have the label `{0}`")]
     SingleLabel(String),
+    /// No sentence of the training split has an entity.
+    #[error("no sentence of the training split has an entity")]
+    NoEntities,
     /// No file of the source matches a pattern of `splits`.
     #[error("no file of the source matches `{0}`")]
     NoFiles(String),
@@ -77,6 +80,9 @@ impl PrepareError {
             }
             PrepareErrorKind::SingleLabel(_) => {
                 "a classifier needs two labels: check `columns.label` and `labels` in [source]"
+            }
+            PrepareErrorKind::NoEntities => {
+                "name the column of the tags in `header` and `columns.label` of [source]"
             }
             PrepareErrorKind::NoFiles(_) => {
                 "patterns of `splits` are relative to the source's path"

@@ -1,6 +1,6 @@
 //! How labels are made from what the source holds.
 
-use mesh_core::manifest::Labels;
+use mesh_core::{manifest::Labels, tags::to_bio};
 
 use crate::{read::Reject, stage::brief};
 
@@ -39,6 +39,33 @@ pub(crate) fn map_label(given: &str, options: &Labels) -> Result<Mapped, Reject>
         }
         _ => Ok(Mapped::Label(label.to_owned())),
     }
+}
+
+/// Maps the tags of a sentence, one per token, to BIO; both joined by spaces.
+pub(crate) fn map_tags(text: &str, given: &str, options: &Labels) -> Result<String, Reject> {
+    let tags: Vec<&str> = given.split_whitespace().collect();
+    let tokens = text.split(' ').count();
+    if tags.len() != tokens {
+        let detail = format!("{tokens} tokens after normalisation, {} tags", tags.len());
+        return Err(Reject::new("not-a-sequence", detail));
+    }
+    let bio = to_bio(&tags, options.scheme.unwrap_or_default())
+        .map_err(|wrong| Reject::new("not-a-sequence", wrong.to_string()))?;
+    let mapped: Result<Vec<String>, Reject> = bio
+        .into_iter()
+        .map(|tag| {
+            let Some((prefix, kind)) = tag.split_once('-') else { return Ok(tag) };
+            let kind = options.rename.get(kind).map_or(kind, String::as_str);
+            match &options.allowed {
+                Some(allowed) if !allowed.iter().any(|known| known == kind) => {
+                    let detail = format!("`{}` is not in `allowed`", brief(kind));
+                    Err(Reject::new("unknown-label", detail))
+                }
+                _ => Ok(format!("{prefix}-{kind}")),
+            }
+        })
+        .collect();
+    mapped.map(|tags| tags.join(" "))
 }
 
 #[cfg(test)]

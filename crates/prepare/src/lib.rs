@@ -19,7 +19,7 @@
 //!     format = "csv"
 //!     [prepare]
 //! "#)?;
-//! assert_eq!(Prepare::new(&manifest).map(|step| step.version()), Some(2));
+//! assert_eq!(Prepare::new(&manifest).map(|step| step.version()), Some(3));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

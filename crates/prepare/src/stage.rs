@@ -16,7 +16,7 @@ use mesh_text::normalise;
 use crate::{
     PrepareError, PrepareErrorKind,
     facts::{Facts, FactsReader, FactsWriter, NO_LABEL},
-    labels::{Mapped, map_label},
+    labels::{Mapped, map_label, map_tags},
     read::{Opened, Reject, Row},
     rejects::Rejects,
     signatures::{Signatures, Signer},
@@ -53,6 +53,8 @@ pub(crate) struct Stager<'a> {
     copies: Sorter<29>,
     signer: Option<Signer>,
     labels: HashMap<String, u32>,
+    /// Whether labels are the tags of tokens.
+    tagged: bool,
     staged: Staged,
 }
 
@@ -63,6 +65,7 @@ impl<'a> Stager<'a> {
     pub(crate) fn new(
         source: &'a SourceTable,
         prepare: &'a PrepareTable,
+        tagged: bool,
         (scratch, output): (&Path, &Path),
         context: &'a StepContext,
     ) -> Result<Self, PrepareError> {
@@ -86,6 +89,7 @@ impl<'a> Stager<'a> {
             copies: Sorter::new(scratch, "copies"),
             signer,
             labels: HashMap::new(),
+            tagged,
             source,
             prepare,
             context,
@@ -137,14 +141,17 @@ impl<'a> Stager<'a> {
         split: Option<SplitName>,
     ) -> Result<Option<(Document, Facts)>, Reject> {
         let at = |reject: Reject| reject.at(row.origin.clone(), row.text.as_bytes());
+        let text = self.text(&row.text).map_err(at)?;
+        let labels = &self.source.labels;
         let label = match row.label.as_deref() {
-            Some(given) => match map_label(given, &self.source.labels).map_err(at)? {
+            Some(given) if self.tagged => Some(map_tags(&text, given, labels).map_err(at)?),
+            None if self.tagged => return Err(at(Reject::new("no-label", "it has no tags"))),
+            Some(given) => match map_label(given, labels).map_err(at)? {
                 Mapped::Label(label) => Some(label),
                 Mapped::LeftOut => return Ok(None),
             },
             None => None,
         };
-        let text = self.text(&row.text).map_err(at)?;
         let given = match row.split.as_deref() {
             Some(given) => Some(
                 given.trim().parse().map_err(|error| at(Reject::new("unknown-split", error)))?,
@@ -164,7 +171,11 @@ impl<'a> Stager<'a> {
             Some(group) => hash(group) as u64,
         };
         let content = hash(&text);
-        let label_index = label.as_ref().map_or(NO_LABEL, |label| self.label(label));
+        // Sentences are not dealt by their tags.
+        let label_index = match &label {
+            Some(label) if !self.tagged => self.label(label),
+            _ => NO_LABEL,
+        };
         let facts = Facts { content, label: label_index, split: given, group, time };
         let id = row.id.unwrap_or_else(|| row.origin.clone());
         Ok(Some((Document { id, text, label, origin: row.origin }, facts)))

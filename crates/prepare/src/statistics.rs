@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mesh_core::tags::spans;
 use mesh_dataset::{Document, LengthStatistics, SplitStatistics};
 use mesh_text::word_count;
 
@@ -18,6 +19,8 @@ struct Lengths {
 /// Counts the documents of a split.
 #[derive(Debug, Default)]
 pub(crate) struct SplitCounter {
+    /// Whether labels are the tags of tokens: entities are counted then.
+    tagged: bool,
     rows: u64,
     labels: BTreeMap<String, u64>,
     characters: Lengths,
@@ -73,10 +76,20 @@ impl Lengths {
 }
 
 impl SplitCounter {
+    pub(crate) fn new(tagged: bool) -> Self {
+        Self { tagged, ..Self::default() }
+    }
+
     pub(crate) fn add(&mut self, document: &Document) {
         self.rows += 1;
-        if let Some(label) = &document.label {
-            *self.labels.entry(label.clone()).or_default() += 1;
+        match &document.label {
+            Some(tags) if self.tagged => {
+                for span in spans(tags.split(' ')) {
+                    *self.labels.entry(span.kind.to_owned()).or_default() += 1;
+                }
+            }
+            Some(label) => *self.labels.entry(label.clone()).or_default() += 1,
+            None => {}
         }
         self.characters.add(document.text.chars().count() as u64);
         self.words.add(word_count(&document.text) as u64);

@@ -2,7 +2,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use mesh_core::{
     ArtifactKind, Inputs, Interrupted, Step, StepContext, StepError, StepName, StepOutcome,
     StepOutput,
-    manifest::{PrepareTable, ProjectManifest, SourceTable},
+    manifest::{PrepareTable, ProjectManifest, SourceTable, TaskName},
 };
 use mesh_dataset::{SplitName, Statistics};
 use serde_json::{Value, json};
@@ -20,16 +20,19 @@ use crate::{
 pub struct Prepare {
     source: SourceTable,
     table: PrepareTable,
+    /// Whether labels are the tags of tokens.
+    tagged: bool,
 }
 
 /// Raised whenever the same source and options would give another dataset.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 impl Prepare {
     /// The prepare step of a manifest, if it has one.
     #[must_use]
     pub fn new(manifest: &ProjectManifest) -> Option<Self> {
-        Some(Self { source: manifest.source.clone()?, table: manifest.prepare.clone()? })
+        let tagged = manifest.project.task == TaskName::TokenClassification;
+        Some(Self { source: manifest.source.clone()?, table: manifest.prepare.clone()?, tagged })
     }
 
     fn prepare(
@@ -46,7 +49,7 @@ impl Prepare {
             .cloned()
             .collect();
         let places = (output.scratch.as_path(), output.dir.as_path());
-        let stager = Stager::new(&self.source, &self.table, places, context)?;
+        let stager = Stager::new(&self.source, &self.table, self.tagged, places, context)?;
         let (staged, candidates) = stager.run(&files, &|name| split_of(&patterns, name))?;
         let mut verdicts = vec![Verdict::Undecided; usize::try_from(staged.rows).unwrap_or(0)];
         let search = Search { options: &self.table.deduplicate, context };
@@ -62,7 +65,7 @@ impl Prepare {
             leakage,
             ..Statistics::default()
         };
-        let place = (output.dir.as_path(), context);
+        let place = (output.dir.as_path(), self.tagged, context);
         let statistics = write_splits(&staged, &verdicts, &clusters, place, statistics)?;
         self.check(&statistics)?;
         Ok(statistics)
@@ -110,7 +113,10 @@ impl Prepare {
         }
         let train = statistics.splits.get(SplitName::Train.as_str());
         let mut labels = train.iter().flat_map(|train| train.labels.keys());
-        if let (Some(only), None) = (labels.next(), labels.next()) {
+        if self.tagged && labels.next().is_none() {
+            return Err(PrepareError::new(PrepareErrorKind::NoEntities));
+        }
+        if let (Some(only), None, false) = (labels.next(), labels.next(), self.tagged) {
             return Err(PrepareError::new(PrepareErrorKind::SingleLabel(only.clone())));
         }
         Ok(())
@@ -142,7 +148,7 @@ impl Step for Prepare {
             source.remove("url");
             source.remove("sha256");
         }
-        json!({ "source": source, "prepare": self.table })
+        json!({ "source": source, "prepare": self.table, "tagged": self.tagged })
     }
 
     fn run(

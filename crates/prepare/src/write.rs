@@ -26,13 +26,13 @@ pub(crate) fn write_splits(
     staged: &Staged,
     verdicts: &[Verdict],
     clusters: &Clusters,
-    (output, context): (&Path, &StepContext),
+    (output, tagged, context): (&Path, bool, &StepContext),
     mut statistics: Statistics,
 ) -> Result<Statistics, PrepareError> {
     let path = |split: SplitName| output.join(split.file_name());
     let mut writers = Vec::new();
     for split in SplitName::ALL {
-        writers.push((SplitWriter::create(&path(split))?, SplitCounter::default()));
+        writers.push((SplitWriter::create(&path(split))?, SplitCounter::new(tagged)));
     }
     let task = context.progress.begin("write the splits", Some(staged.rows), Unit::Items);
     let every = (staged.rows / LANGUAGE_SAMPLE).max(1);

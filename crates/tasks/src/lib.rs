@@ -8,12 +8,14 @@
 mod embedding;
 mod language;
 mod text_classification;
+mod token_classification;
 
 use mesh_core::{Registration, manifest::TaskName};
 
 pub use embedding::{Embedding, EmbeddingParameters, OneOrMany, Texts, Vectors};
 pub use language::{Language, LanguageParameters, LanguageScore, Languages};
 pub use text_classification::{Label, Labels, Text, TextClassification};
+pub use token_classification::{Entities, Entity, TokenClassification, TokenParameters};
 
 /// The tasks, each under its name.
 #[must_use]
@@ -22,5 +24,6 @@ pub fn registrations() -> Vec<Registration> {
         Registration::of::<Embedding>(TaskName::Embedding.as_str()),
         Registration::of::<Language>(TaskName::Language.as_str()),
         Registration::of::<TextClassification>(TaskName::TextClassification.as_str()),
+        Registration::of::<TokenClassification>(TaskName::TokenClassification.as_str()),
     ]
 }

@@ -39,6 +39,9 @@ pub enum TrainErrorKind {
         /// The split that it is in.
         split: &'static str,
     },
+    /// Tags of a sentence are not those of its tokens.
+    #[error("the sentence `{0}` has other tags than tokens")]
+    Tags(String),
     /// No text has a feature that is kept.
     #[error("no features are left")]
     NoFeatures,

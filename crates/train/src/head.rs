@@ -8,8 +8,8 @@ use mesh_core::{
 };
 use mesh_dataset::{Dataset, SplitName};
 use mesh_engine::{
-    CompiledEncoder, EncoderFolder, LogisticHead, Target, TextEncoder, TextTokenizer, normalise,
-    pack_encoder,
+    CompiledEncoder, EncoderFolder, EncoderOptions, LogisticHead, Target, TextEncoder,
+    TextTokenizer, normalise, pack_encoder,
 };
 
 use crate::{
@@ -83,19 +83,7 @@ impl HeadTrainer<'_> {
         inputs: &Inputs,
         output: &StepOutput,
     ) -> Result<(TextEncoder, Digest), TrainError> {
-        let unwritten = |error: std::io::Error| {
-            TrainError::new(TrainErrorKind::Encoder("it cannot be packed")).because(error)
-        };
-        let target = Target::native().map_err(|error| {
-            TrainError::new(TrainErrorKind::Encoder("there is no target for it")).because(error)
-        })?;
-        let folder = EncoderFolder::find(inputs.files("encoder"))?;
-        let encoder = folder.read()?;
-        let options = folder.options(self.encoder, encoder.config())?;
-        let bytes = pack_encoder(&encoder, target, &options);
-        fs::write(output.scratch.join(CompiledEncoder::FILE), bytes).map_err(unwritten)?;
-        let tokenizer = output.scratch.join(TextTokenizer::FILE);
-        fs::copy(folder.tokenizer(), tokenizer).map_err(unwritten)?;
+        let (target, options) = pack_native(self.encoder, inputs, output)?;
         let encoder = TextEncoder::open(&output.scratch, Some(self.encoder))?;
         let source = inputs.sources.get("encoder").map(|source| source.digest);
         let table = self.encoder;
@@ -134,6 +122,28 @@ impl HeadTrainer<'_> {
             task.advance(some.len() as u64);
         }
     }
+}
+
+/// Packs the encoder for this machine into the scratch folder, its tokenizer beside it.
+pub(crate) fn pack_native(
+    table: &ModelTable,
+    inputs: &Inputs,
+    output: &StepOutput,
+) -> Result<(Target, EncoderOptions), TrainError> {
+    let unwritten = |error: std::io::Error| {
+        TrainError::new(TrainErrorKind::Encoder("it cannot be packed")).because(error)
+    };
+    let target = Target::native().map_err(|error| {
+        TrainError::new(TrainErrorKind::Encoder("there is no target for it")).because(error)
+    })?;
+    let folder = EncoderFolder::find(inputs.files("encoder"))?;
+    let encoder = folder.read()?;
+    let options = folder.options(table, encoder.config())?;
+    let bytes = pack_encoder(&encoder, target, &options);
+    fs::write(output.scratch.join(CompiledEncoder::FILE), bytes).map_err(unwritten)?;
+    let tokenizer = output.scratch.join(TextTokenizer::FILE);
+    fs::copy(folder.tokenizer(), tokenizer).map_err(unwritten)?;
+    Ok((target, options))
 }
 
 /// Puts the embeddings of texts into the cache, scaled to length 1.

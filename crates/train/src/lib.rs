@@ -21,6 +21,7 @@
 mod cache;
 mod calibrate;
 mod card;
+mod crf;
 mod error;
 mod fit;
 mod head;
@@ -34,6 +35,7 @@ mod vectorizer;
 
 pub use calibrate::{MIN_CALIBRATION_ROWS, temperature};
 pub use card::{Calibration, Card, DataFacts, FamilyRow, SearchRow, TopFeatures};
+pub use crf::{TaggerBaseline, TaggerCard, TaggerMetrics, TaggerRow};
 pub use error::{TrainError, TrainErrorKind};
 pub use matrix::Matrix;
 pub use metrics::{Baseline, ClassMetrics, Estimate, Evaluation};

@@ -3,7 +3,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 use mesh_core::{
     ArtifactKind, Digest, GateFailure, Inputs, Step, StepContext, StepError, StepName, StepOutcome,
     StepOutput,
-    manifest::{Metric, ModelTable, ProjectManifest, ProjectTable, TrainModel, TrainTable},
+    manifest::{
+        Metric, ModelTable, ProjectManifest, ProjectTable, TaskName, TrainModel, TrainTable,
+    },
 };
 use mesh_dataset::{Dataset, SplitName};
 use mesh_engine::{LogisticHead, Target};
@@ -12,7 +14,8 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::{
-    Card, DataFacts, FamilyRow, TrainError, TrainErrorKind,
+    Card, DataFacts, FamilyRow, TaggerCard, TrainError, TrainErrorKind,
+    crf::CrfTrainer,
     fit::{self, Fit, Stopped},
     head::HeadTrainer,
     linear::{LinearFit, LinearTrainer},
@@ -48,7 +51,7 @@ impl Train {
     /// Whether it trains something on the encoder of the manifest.
     #[must_use]
     pub fn takes_encoder(&self) -> bool {
-        self.table.model.contains(TrainModel::EncoderHead)
+        self.table.model.families().iter().any(|family| family.takes_encoder())
     }
 
     fn fail(context: &StepContext, stopped: Stopped) -> StepError {
@@ -106,6 +109,7 @@ impl Train {
         let rows = SplitName::ALL.map(|split| (split.to_string(), dataset.rows(split)));
         let leakage = &dataset.statistics().leakage;
         let fit = &chosen.fit;
+        let head = self.table.model.contains(TrainModel::EncoderHead);
         let mut notes = fit.notes.clone();
         if families.len() > 1 {
             notes.push("macro-F1 on the validation split chose the family of models".to_owned());
@@ -131,7 +135,7 @@ impl Train {
                 leaks_mended: leakage.moved + leakage.dropped,
             },
             options: self.table.linear.clone(),
-            encoder_head: self.takes_encoder().then(|| self.table.encoder_head.clone()),
+            encoder_head: head.then(|| self.table.encoder_head.clone()),
             families,
             seed: self.table.seed,
             features,
@@ -184,6 +188,46 @@ fn choose(candidates: Vec<Candidate>) -> Option<Candidate> {
     candidates.into_iter().rev().max_by(|a, b| score(a).total_cmp(&score(b)))
 }
 
+impl Train {
+    /// Trains a model that tags tokens.
+    fn run_tagger(
+        &self,
+        (dataset, digest): (&Dataset, Digest),
+        inputs: &Inputs,
+        output: &StepOutput,
+        context: &StepContext,
+    ) -> Result<StepOutcome, StepError> {
+        let encoder = self.encoder.as_ref();
+        let trainer = CrfTrainer { dataset, table: &self.table, encoder, context };
+        let trained = trainer.train(inputs, output).map_err(|stop| Self::fail(context, stop))?;
+        let metrics = &trained.metrics;
+        let below = |(metric, demanded): (&Metric, &f64)| {
+            let (measured, metric) = (metrics.f1.value, metric.to_string());
+            (measured < *demanded).then_some(GateFailure { metric, measured, demanded: *demanded })
+        };
+        let refused: Vec<GateFailure> = self.table.gate.iter().filter_map(below).collect();
+        if !refused.is_empty() {
+            return Err(StepError::gate(context, StepName::Train, &refused));
+        }
+        let failed = |error: TrainError| StepError::failed(context, StepName::Train, error);
+        trained.model.write(&output.dir).map_err(|error| failed(error.into()))?;
+        let card = TaggerCard::new(&self.project, &self.table, (dataset, digest), &trained);
+        let json = serde_json::to_string_pretty(&card).unwrap_or_default();
+        write(&output.dir, Card::JSON, &json, context)?;
+        write(&output.dir, Card::MARKDOWN, &card.markdown(), context)?;
+        Ok(StepOutcome {
+            summary: json!({
+                "metrics": { "f1": card.metrics.f1 },
+                "baseline": card.metrics.baseline,
+                "labels": card.metrics.kinds.keys().collect::<Vec<_>>(),
+                "features": card.features,
+                "model": card.model,
+            }),
+            report: json!({ "seconds": trained.seconds }),
+        })
+    }
+}
+
 impl Step for Train {
     fn name(&self) -> StepName {
         StepName::Train
@@ -224,6 +268,9 @@ impl Step for Train {
             .artifact("dataset")
             .ok_or_else(|| failed(TrainError::new(TrainErrorKind::NoDataset)))?;
         let dataset = Dataset::open(artifact).map_err(|error| failed(error.into()))?;
+        if self.project.task == TaskName::TokenClassification {
+            return self.run_tagger((&dataset, artifact.digest()), inputs, output, context);
+        }
         let candidates = self.fit(&dataset, inputs, output, context);
         let candidates = candidates.map_err(|stop| Self::fail(context, stop))?;
         let families: Vec<FamilyRow> = candidates.iter().map(Candidate::row).collect();

@@ -21,6 +21,7 @@ pub use project::{
 };
 pub use source::{Columns, Format, Labels, SourceTable, SplitFiles, TextEncoding};
 pub use train::{
-    ClassWeight, EncoderHeadOptions, Features, LinearOptions, Metric, TrainModel, TrainTable,
+    ClassWeight, CrfOptions, EncoderHeadOptions, Features, LinearOptions, Metric, TrainModel,
+    TrainTable,
 };
 pub use workspace::{HttpTable, RegistryTable, StoreTable, WorkspaceManifest, WorkspaceTable};

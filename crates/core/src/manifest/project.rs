@@ -3,9 +3,7 @@ use std::{collections::BTreeMap, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ManifestError, ModelTable, SourceTable, TrainModel, TrainTable, error::Finding, parse,
-};
+use super::{ManifestError, ModelTable, SourceTable, TrainTable, error::Finding, parse};
 use crate::{ApiVersion, Digest, ProjectName, manifest::ManifestErrorKind};
 
 /// `project.toml`: a project. The tables that are there say which steps it has.
@@ -51,6 +49,14 @@ pub struct ProjectTable {
     /// Who answers for it.
     #[serde(default)]
     pub owner: Option<String>,
+    /// The languages that it answers, of a task that asks for one: codes of ISO 639, such as
+    /// `["en"]`.
+    #[serde(default = "default_languages")]
+    pub languages: Vec<String>,
+}
+
+fn default_languages() -> Vec<String> {
+    vec!["en".into()]
 }
 
 /// The tasks: each fixes schema, metrics and the way it is shown.
@@ -60,6 +66,8 @@ pub struct ProjectTable {
 pub enum TaskName {
     /// One label per text, with a score for every label.
     TextClassification,
+    /// The entities in a text: every token of a sentence has a tag.
+    TokenClassification,
     /// A vector per text: similar texts have similar vectors.
     Embedding,
     /// The words and phrases that say best what a text is about.
@@ -329,10 +337,22 @@ impl ProjectManifest {
                 conflict(&format!("model.{key}"), message, "leave it out");
             }
         }
-        let head = self.train.as_ref().is_some_and(|t| t.model.contains(TrainModel::EncoderHead));
-        if head && self.model.is_none() {
-            let help = "add a [model] table with the `url` of an encoder";
-            conflict("train.model", "`encoder-head` needs a [model]".into(), help);
+        let families = self.train.as_ref().map(|train| train.model.families());
+        for family in families.unwrap_or_default() {
+            if family.takes_encoder() && self.model.is_none() {
+                let help = "add a [model] table with the `url` of an encoder";
+                conflict("train.model", format!("`{family}` needs a [model]"), help);
+            }
+            if family.tags() != (self.project.task == TaskName::TokenClassification) {
+                let message = format!("`{family}` does not do the task `{}`", self.project.task);
+                let help = "`crf` and `crf-encoder` are for `token-classification`, the others \
+                            for the rest";
+                conflict("train.model", message, help);
+            }
+        }
+        if self.project.task == TaskName::TokenClassification && self.train.is_none() {
+            let help = "add a [train] table with `model = \"crf\"`";
+            conflict("project.task", "`token-classification` needs a [train]".into(), help);
         }
         if let Some(compile) = &self.compile {
             if self.train.is_none() && self.model.is_none() {
@@ -377,6 +397,7 @@ impl TaskName {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TextClassification => "text-classification",
+            Self::TokenClassification => "token-classification",
             Self::Embedding => "embedding",
             Self::Keywords => "keywords",
             Self::Language => "language",

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{Digest, tags::TagScheme};
 
 /// `[source]`: where the data comes from, and how its files are read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -115,6 +115,8 @@ pub struct Labels {
     /// Limits that cut a number into bins; a value equal to a limit belongs to the bin nearer
     /// to zero.
     pub bins: Option<Vec<f64>>,
+    /// How tags of entities are written, for the task `token-classification`; `bio` without it.
+    pub scheme: Option<TagScheme>,
     /// The label of each bin, one more than there are limits; an empty one leaves its rows out.
     pub names: Option<Vec<String>>,
 }

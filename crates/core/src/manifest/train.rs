@@ -23,6 +23,9 @@ pub struct TrainTable {
     /// Options of `model = "encoder-head"`.
     #[serde(default)]
     pub encoder_head: EncoderHeadOptions,
+    /// Options of `model = "crf"` and `model = "crf-encoder"`.
+    #[serde(default)]
+    pub crf: CrfOptions,
 }
 
 /// Families of models.
@@ -35,6 +38,10 @@ pub enum TrainModel {
     /// Multinomial logistic regression on the embeddings of the encoder in `[model]`, which stays
     /// as it is.
     EncoderHead,
+    /// A linear-chain conditional random field on words, affixes, shapes and their neighbours.
+    Crf,
+    /// The same, with the vectors of the words from the encoder in `[model]`, which stays as it is.
+    CrfEncoder,
 }
 
 /// Metrics that a gate can demand, measured on the test split.
@@ -48,6 +55,8 @@ pub enum Metric {
     Accuracy,
     /// The mean over labels of the harmonic mean of precision and recall.
     MacroF1,
+    /// The harmonic mean of precision and recall of entities, for `token-classification`.
+    F1,
 }
 
 /// `[train.linear]`
@@ -88,6 +97,24 @@ pub struct EncoderHeadOptions {
     /// The most passes of the solver over the training split.
     pub max_iterations: usize,
     /// The solver stops when the duality gap is below this share of the objective.
+    pub tolerance: f64,
+}
+
+/// `[train.crf]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CrfOptions {
+    /// Strengths of the regularisation to try: half of it times the sum of the squared weights is
+    /// added to the loss. With more than one, entity F1 on the validation split decides.
+    pub l2: Vec<f64>,
+    /// Features of fewer tokens than this are left out.
+    pub min_count: u32,
+    /// Whether the model is fitted once more, with what was chosen, on the training and the
+    /// validation split together.
+    pub refit: bool,
+    /// The most steps of the solver.
+    pub max_iterations: usize,
+    /// The solver stops when ten steps together lower the loss by less than this share.
     pub tolerance: f64,
 }
 
@@ -151,6 +178,14 @@ impl TrainTable {
                 return Some((key, "`c` must list at least one number above 0".into()));
             }
         }
+        if self.crf.l2.is_empty() || self.crf.l2.iter().any(|l2| !(*l2 > 0.0 && l2.is_finite())) {
+            return Some(("train.crf.l2", "`l2` must list at least one number above 0".into()));
+        }
+        let tags = self.model.families().iter().any(|family| family.tags());
+        if let Some((metric, _)) = self.gate.iter().find(|(m, _)| (**m == Metric::F1) != tags) {
+            let message = format!("`{metric}` is not measured of this model");
+            return Some(("train.gate", message));
+        }
         self.gate
             .iter()
             .find(|(_, value)| !(0.0..=1.0).contains(*value))
@@ -188,6 +223,7 @@ impl Metric {
         match self {
             Self::Accuracy => "accuracy",
             Self::MacroF1 => "macro_f1",
+            Self::F1 => "f1",
         }
     }
 }
@@ -232,7 +268,33 @@ impl TrainModel {
         match self {
             Self::Linear => "linear",
             Self::EncoderHead => "encoder-head",
+            Self::Crf => "crf",
+            Self::CrfEncoder => "crf-encoder",
         }
+    }
+
+    /// Whether it is trained on the encoder in `[model]`.
+    #[must_use]
+    pub const fn takes_encoder(self) -> bool {
+        matches!(self, Self::EncoderHead | Self::CrfEncoder)
+    }
+
+    /// Whether it tags tokens.
+    #[must_use]
+    pub const fn tags(self) -> bool {
+        matches!(self, Self::Crf | Self::CrfEncoder)
+    }
+}
+
+impl fmt::Display for TrainModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Default for CrfOptions {
+    fn default() -> Self {
+        Self { l2: vec![1.0], min_count: 1, refit: true, max_iterations: 100, tolerance: 1e-3 }
     }
 }
 

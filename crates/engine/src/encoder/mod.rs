@@ -19,6 +19,7 @@ mod tests;
 mod text;
 mod tokens;
 mod weights;
+mod words;
 
 pub use compiled::CompiledEncoder;
 pub use config::{Architecture, EncoderConfig, HeadKind, HiddenActivation};
@@ -28,6 +29,7 @@ pub use pack::pack_encoder;
 pub use reference::ReferenceEncoder;
 pub use text::{EncoderClassifier, TextEncoder};
 pub use tokens::{TextTokenizer, Windows};
+pub use words::WordWindows;
 
 pub use mesh_core::manifest::Pooling;
 

@@ -82,6 +82,32 @@ impl TextTokenizer {
         self.before.len() + self.behind.len()
     }
 
+    /// The tokens of each word of a sentence, without special ones. A word that has none, such as
+    /// one of control characters, has an empty list.
+    #[must_use]
+    pub fn pieces(&self, words: &[&str]) -> Vec<Vec<u32>> {
+        let mut pieces = vec![Vec::new(); words.len()];
+        let encode = || self.tokenizer.encode_fast(words, false).ok();
+        if let Some(encoding) = guarded(encode).flatten() {
+            for (id, word) in encoding.get_ids().iter().zip(encoding.get_word_ids()) {
+                if let Some(pieces) = word.and_then(|word| pieces.get_mut(word as usize)) {
+                    pieces.push(*id);
+                }
+            }
+        }
+        pieces
+    }
+
+    /// Puts the special tokens around those of a part of a text.
+    pub(super) fn surround(&self, part: &[u32]) -> Vec<u32> {
+        [&self.before, part, &self.behind].concat()
+    }
+
+    /// How many special tokens stand before a text.
+    pub(super) fn leading(&self) -> usize {
+        self.before.len()
+    }
+
     /// The tokens of a text, in windows of at most `max_tokens`. A text whose characters give no
     /// tokens at all has no windows.
     #[must_use]
@@ -91,9 +117,8 @@ impl TextTokenizer {
         let ids = encoding.map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default();
         let special = self.special();
         let room = max_tokens.saturating_sub(special).max(1);
-        let whole = |part: &[u32]| [&self.before, part, &self.behind].concat();
         let tokens = if ids.is_empty() { 0 } else { ids.len() + special };
-        Windows { windows: ids.chunks(room).map(whole).collect(), tokens }
+        Windows { windows: ids.chunks(room).map(|part| self.surround(part)).collect(), tokens }
     }
 }
 

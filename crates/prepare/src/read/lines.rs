@@ -152,59 +152,111 @@ fn json_row(file: &Opened<'_>, bytes: &[u8], origin: &str) -> Result<Row, Reject
     })
 }
 
-/// One token per line, the token in the first column, sentences parted by an empty line.
+/// One token per line, sentences parted by an empty line. Columns are parted by tabs where a line
+/// has one, else by white space. Without a `header` the token is the first column, and there are no
+/// tags.
 pub(super) fn read_conll(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), PrepareError> {
+    let source = file.source;
+    let columns = match &source.header {
+        None => (0, None),
+        Some(names) => {
+            super::no_column(file, names)?;
+            let place = |wanted: &str| names.iter().position(|name| name == wanted);
+            (place(&source.columns.text).unwrap_or(0), place(&source.columns.label))
+        }
+    };
     let mut lines = Lines::open(file)?;
     let mut sentence = Sentence::default();
     while let Some(line) = lines.next_line()? {
-        let token = line.bytes.split(u8::is_ascii_whitespace).find(|token| !token.is_empty());
-        match token {
-            // A line that marks the start of a document is no sentence.
-            Some(b"-DOCSTART-") => {}
-            Some(token) => sentence.push(token, &line),
-            None => sentence.end(file, sink)?,
+        if line.is_blank() {
+            sentence.end(file, sink)?;
+            continue;
+        }
+        // A line that marks the start of a document is no sentence.
+        if !line.bytes.starts_with(b"-DOCSTART-") {
+            sentence.push(columns, &line);
         }
     }
     sentence.end(file, sink)
 }
 
-/// Tokens of a sentence, joined by spaces.
+/// Tokens of a sentence and their tags, both joined by spaces.
 #[derive(Default)]
 struct Sentence {
     bytes: Vec<u8>,
+    tags: Option<Vec<u8>>,
     start: u64,
-    too_long: bool,
+    wrong: Option<Reject>,
 }
 
 impl Sentence {
-    fn push(&mut self, token: &[u8], line: &Line) {
-        if self.bytes.is_empty() {
+    /// Adds a token. `columns` are the token's place and the tag's.
+    fn push(&mut self, columns: (usize, Option<usize>), line: &Line) {
+        if self.start == 0 {
             self.start = line.number;
-        } else {
-            self.bytes.push(b' ');
         }
-        self.too_long |= line.too_long || self.bytes.len() + token.len() > MAX_BYTES;
-        if !self.too_long {
-            self.bytes.extend(token);
+        if let Err(reject) = self.try_push(columns, line) {
+            self.wrong.get_or_insert(reject);
         }
     }
 
+    fn try_push(&mut self, (word, tag): (usize, Option<usize>), line: &Line) -> Result<(), Reject> {
+        let bytes = line.checked()?;
+        let fields: Vec<&[u8]> = match bytes.contains(&b'\t') {
+            true => bytes.split(|byte| *byte == b'\t').map(<[u8]>::trim_ascii).collect(),
+            false => {
+                let fields = bytes.split(u8::is_ascii_whitespace);
+                fields.filter(|field| !field.is_empty()).collect()
+            }
+        };
+        let field = |at: usize| {
+            fields.get(at).copied().filter(|field| !field.is_empty()).ok_or_else(|| {
+                let detail = format!(
+                    "line {} has {} columns, the token or its tag is column {}",
+                    line.number,
+                    fields.len(),
+                    at + 1
+                );
+                Reject::new("missing-column", detail)
+            })
+        };
+        let token = field(word)?;
+        if token.iter().any(u8::is_ascii_whitespace) {
+            let detail = format!("the token of line {} has white space in it", line.number);
+            return Err(Reject::new("not-a-token", detail));
+        }
+        if let Some(tag) = tag {
+            let tag = field(tag)?;
+            let tags = self.tags.get_or_insert_default();
+            join(tags, tag);
+        }
+        join(&mut self.bytes, token);
+        if self.bytes.len() > MAX_BYTES {
+            self.bytes.truncate(MAX_BYTES);
+            let detail = format!("the sentence has over {MAX_BYTES} bytes");
+            return Err(Reject::new("too-long", detail));
+        }
+        Ok(())
+    }
+
     fn end(&mut self, file: &Opened<'_>, sink: Sink<'_>) -> Result<(), PrepareError> {
-        let Self { bytes, start, too_long } = std::mem::take(self);
-        if bytes.is_empty() && !too_long {
+        let Self { bytes, tags, start, wrong } = std::mem::take(self);
+        if start == 0 {
             return Ok(());
         }
         let origin = file.origin(start);
-        let row = match too_long {
-            true => {
-                Err(Reject::new("too-long", format!("the sentence has over {MAX_BYTES} bytes")))
-            }
-            false => decode(&bytes, file.source.encoding).map(|text| Row {
-                text,
-                origin: origin.clone(),
-                ..Row::default()
-            }),
-        };
+        let row = wrong.map_or(Ok(()), Err).and_then(|()| {
+            let text = decode(&bytes, file.source.encoding)?;
+            let label = tags.map(|tags| decode(&tags, file.source.encoding)).transpose()?;
+            Ok(Row { text, label, origin: origin.clone(), ..Row::default() })
+        });
         sink(row.map_err(|reject| reject.at(origin, &bytes)))
     }
+}
+
+fn join(to: &mut Vec<u8>, part: &[u8]) {
+    if !to.is_empty() {
+        to.push(b' ');
+    }
+    to.extend(part);
 }

@@ -164,7 +164,7 @@ fn a_gate_that_is_not_reached_refuses_and_registers_nothing() {
     workspace
         .mesh(["run", "reviews"])
         .code(3)
-        .tells(["macro_f1 is", "the gate demands at least 0.9000"]);
+        .tells(["macro_f1 is", "the gate demands at least 0.9"]);
     assert_eq!(workspace.json(["model", "list", "reviews", "--json"]), serde_json::json!([]));
     assert_eq!(workspace.states("reviews"), ["fresh", "failed", "absent"]);
 

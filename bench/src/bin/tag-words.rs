@@ -21,8 +21,7 @@ fn main() -> Result<()> {
     let rounds: usize = rest.first().map_or(Ok(9), |rounds| rounds.parse()).into_diagnostic()?;
     let model = CompiledSequence::open(Path::new(compiled))?;
     let documents = Dataset::open_folder(Path::new(dataset))?.read(SplitName::Test)?;
-    let texts: Vec<String> =
-        documents.map(|document| Ok(document?.text)).collect::<Result<_>>()?;
+    let texts: Vec<String> = documents.map(|document| Ok(document?.text)).collect::<Result<_>>()?;
     let sentences: Vec<Vec<&str>> = texts.iter().map(|text| text.split(' ').collect()).collect();
     let words: usize = sentences.iter().map(Vec::len).sum();
     let round = || {

@@ -317,7 +317,7 @@ impl Refusal {
     /// The refusal of a text that has no text in it.
     #[must_use]
     pub fn empty_text() -> Self {
-        let detail = "`content` holds nothing that can be read: no letter, digit or symbol";
+        let detail = "`content` holds no text: no letter, digit or symbol";
         Self::new(RefusalKind::EmptyText, detail)
     }
 

@@ -91,11 +91,15 @@ impl FromStr for Locale {
         if tag.len() > MAX_TAG {
             return Err(LocaleError);
         }
-        let tag: Tag = tag.replace('_', "-").parse().map_err(|_| LocaleError)?;
+        let mut tag: Tag = tag.replace('_', "-").parse().map_err(|_| LocaleError)?;
         if tag.language.is_unknown() {
             return Err(LocaleError);
         }
-        Ok(Self { language: language_code(tag.language.as_str()).to_owned(), tag })
+        let language = language_code(tag.language.as_str()).to_owned();
+        // Two tags of one locale are the same.
+        tag.language = language.parse().map_err(|_| LocaleError)?;
+        tag.variants.clear();
+        Ok(Self { language, tag })
     }
 }
 

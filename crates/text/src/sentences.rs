@@ -6,18 +6,25 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Chinese and Japanese; a line break ends a sentence too. On top of that a sentence goes on behind
 /// an abbreviation (`Dr. Who`), an initial (`J. Smith`) and an acronym (`U.S. Army`).
 pub fn sentences(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut bounds = text.split_sentence_bound_indices().peekable();
+    // An opening bracket or quote belongs to what it opens.
+    let opened =
+        |start: usize| text.get(..start).map_or(start, |t| t.trim_end_matches(OPENING).len());
+    let starts = text.split_sentence_bound_indices().skip(1).map(move |(start, _)| opened(start));
+    let mut ends = starts.chain([text.len()]).peekable();
+    let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
+    let mut from = 0;
     std::iter::from_fn(move || {
         loop {
-            let (start, first) = bounds.next()?;
-            let (mut end, mut last) = (start + first.len(), first);
-            while let Some((_, next)) = bounds.peek()
-                && goes_on(last, next)
+            let (start, mut last) = (from, from);
+            let mut end = ends.next()?;
+            while let Some(next) = ends.peek()
+                && goes_on(part(last, end), part(end, *next))
             {
-                (end, last) = (end + next.len(), next);
-                bounds.next();
+                (last, end) = (end, *next);
+                ends.next();
             }
-            let sentence = text.get(start..end).unwrap_or_default();
+            from = end;
+            let sentence = part(start, end);
             let trimmed = sentence.trim_start();
             let start = start + sentence.len() - trimmed.len();
             let trimmed = trimmed.trim_end();
@@ -28,9 +35,18 @@ pub fn sentences(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
+/// What opens a quotation or a remark.
+const OPENING: [char; 10] = ['(', '[', '“', '‘', '«', '「', '『', '（', '《', '【'];
+
 /// Whether what ends like this goes on with what comes next.
 fn goes_on(before: &str, next: &str) -> bool {
     let ended = before.trim_end_matches([' ', '\t', '\u{a0}']);
+    // What somebody said goes on with who said it.
+    let quoted = ended.ends_with(['"', '\'', '”', '’', '»']);
+    let particle = ended.ends_with(['」', '』']) && next.starts_with(['と', 'っ']);
+    if particle || (quoted && next.starts_with(char::is_lowercase)) {
+        return true;
+    }
     if next.trim().is_empty() || !ended.ends_with('.') {
         return false;
     }
@@ -56,7 +72,7 @@ pub(crate) fn is_abbreviation(word: &str) -> bool {
 /// Abbreviations behind which a sentence goes on, mostly titles, of languages in Latin script;
 /// sorted.
 const ABBREVIATIONS: [&str; 82] = [
-    "Adm", "Apr", "Asst", "Aug", "Av", "Ave", "Bros", "Brig", "Capt", "Cmdr", "Co", "Col", "Corp",
+    "Adm", "Apr", "Asst", "Aug", "Av", "Ave", "Brig", "Bros", "Capt", "Cmdr", "Co", "Col", "Corp",
     "Dec", "Dept", "Dipl", "Dott", "Dr", "Dra", "Drs", "Feb", "Fig", "Fr", "Ft", "Gen", "Gov",
     "Hon", "Hr", "Hrn", "Inc", "Ing", "Jan", "Jr", "Lt", "Ltd", "Maj", "Mar", "Messrs", "Mme",
     "Mr", "Mrs", "Ms", "Mt", "Nov", "Nr", "Oct", "Okt", "Pfc", "Pres", "Prof", "Pvt", "Rep",

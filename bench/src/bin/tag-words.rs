@@ -3,7 +3,13 @@
 //! Usage: `tag-words <compiled model folder> <dataset folder> [rounds]`. Prints a line of JSON: the
 //! words of the split, and the words per second of every round, from words to tags with scores.
 
-use std::{env, hint::black_box, path::Path, time::Instant};
+use std::{
+    env,
+    hint::black_box,
+    io::{self, Write},
+    path::Path,
+    time::Instant,
+};
 
 use mesh_dataset::{Dataset, SplitName};
 use mesh_engine::CompiledSequence;
@@ -35,6 +41,6 @@ fn main() -> Result<()> {
     };
     round();
     let speeds: Vec<f64> = (0..rounds).map(|_| round()).collect();
-    println!("{}", json!({ "words": words, "words_per_second": speeds }));
-    Ok(())
+    let told = json!({ "words": words, "words_per_second": speeds });
+    writeln!(io::stdout(), "{told}").into_diagnostic()
 }

@@ -1,37 +1,99 @@
-/// Steps of the numeric integration.
-const STEP: f64 = 0.001;
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+/// What was computed is kept: by the bits of the threshold, and the permutations.
+static KNOWN: LazyLock<Mutex<HashMap<(u64, usize), Bands>>> = LazyLock::new(Mutex::default);
+/// Answers that are kept, at most.
+const MOST_KNOWN: usize = 1024;
+
+/// How many bands, and how many rows in each.
+type Bands = (usize, usize);
+
+/// Pieces that each side of the threshold is integrated in.
+const PIECES: u32 = 100;
+/// Places and weights of Gauss and Legendre's rule of four points, on -1 to 1.
+const POINTS: [(f64, f64); 4] = [
+    (-0.861_136_311_594_052_6, 0.347_854_845_137_453_85),
+    (-0.339_981_043_584_856_26, 0.652_145_154_862_546_1),
+    (0.339_981_043_584_856_26, 0.652_145_154_862_546_1),
+    (0.861_136_311_594_052_6, 0.347_854_845_137_453_85),
+];
 
 /// The number of bands, and of rows in each, that fit a threshold best: those with the least
 /// sum of the integrals of false positives below the threshold and false negatives above it,
 /// each weighing half.
+///
+/// They are computed once for a threshold and a number of permutations, and kept.
 #[must_use]
 pub fn bands(threshold: f64, permutations: usize) -> (usize, usize) {
+    let key = (threshold.to_bits(), permutations);
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = known().get(&key) {
+        return *found;
+    }
+    let found = best_bands(threshold, permutations);
+    let mut known = known();
+    if known.len() >= MOST_KNOWN {
+        known.clear();
+    }
+    known.insert(key, found);
+    found
+}
+
+fn best_bands(threshold: f64, permutations: usize) -> (usize, usize) {
+    // A document of similarity s is missed with the probability (1 - s^rows)^bands. What is found
+    // below the threshold and missed above it: both are integrals of that, up to a constant.
+    let points: Vec<(f64, f64)> = points(0.0, threshold)
+        .map(|(at, weight)| (at, -weight))
+        .chain(points(threshold, 1.0))
+        .collect();
+    let mut power = vec![1.0; points.len()];
     let mut best = (1, permutations.max(1));
     let mut least = f64::INFINITY;
-    for count in 1..=permutations {
-        for rows in 1..=permutations / count {
-            let found =
-                |similarity: f64| 1.0 - (1.0 - similarity.powf(rows as f64)).powf(count as f64);
-            let positives = integrate(&found, 0.0, threshold);
-            let negatives = integrate(&|similarity| 1.0 - found(similarity), threshold, 1.0);
-            let error = 0.5 * positives + 0.5 * negatives;
-            if error < least {
+    for rows in 1..=permutations {
+        for (power, (at, _)) in power.iter_mut().zip(&points) {
+            *power *= at;
+        }
+        let mut missed: Vec<f64> = points.iter().map(|(_, weight)| *weight).collect();
+        for bands in 1..=permutations / rows {
+            let mut error = 0.0;
+            for (missed, power) in missed.iter_mut().zip(&power) {
+                *missed *= 1.0 - power;
+                error += *missed;
+            }
+            if error < least || (error <= least && bands < best.0) {
                 least = error;
-                best = (count, rows);
+                best = (bands, rows);
             }
         }
     }
     best
 }
 
-fn integrate(function: &dyn Fn(f64) -> f64, from: f64, to: f64) -> f64 {
-    let mut area = 0.0;
-    let mut at = from;
-    while at < to {
-        area += function(at + 0.5 * STEP) * STEP;
-        at += STEP;
-    }
-    area
+/// Where a function is looked at to integrate it, and what weighs there.
+fn points(from: f64, to: f64) -> impl Iterator<Item = (f64, f64)> {
+    let half = (to - from) / f64::from(2 * PIECES);
+    (0..PIECES).flat_map(move |piece| {
+        let middle = from + half * f64::from(2 * piece + 1);
+        POINTS.map(|(at, weight)| (middle + half * at, half * weight))
+    })
+}
+
+/// The bands with the most rows in each, so the fewest candidates, that find a pair at the
+/// threshold with at least some probability; a pair above it is found with a higher one.
+///
+/// For those who verify candidates: [`bands`] that weigh false positives as well miss nearly half
+/// of the pairs at the threshold.
+#[must_use]
+pub fn bands_with_recall(threshold: f64, permutations: usize, recall: f64) -> (usize, usize) {
+    let finds = |rows: usize| {
+        let missed = 1.0 - threshold.powf(rows as f64);
+        1.0 - missed.powf((permutations / rows) as f64) >= recall
+    };
+    let rows = (1..=permutations).rev().find(|rows| finds(*rows)).unwrap_or(1);
+    (permutations / rows, rows)
 }
 
 /// One hash per band of a signature, cut into so many bands of so many rows: documents that share
@@ -54,6 +116,8 @@ mod tests {
         let cases =
             [(0.5, (25, 5)), (0.6, (18, 7)), (0.7, (14, 9)), (0.8, (9, 13)), (0.9, (5, 25))];
         for (threshold, expected) in cases {
+            // Computed, and kept.
+            assert_eq!(bands(threshold, 128), expected, "{threshold}");
             assert_eq!(bands(threshold, 128), expected, "{threshold}");
         }
     }
@@ -61,11 +125,37 @@ mod tests {
     #[test]
     fn bands_fit_into_the_signature() {
         for permutations in [2, 7, 64, 256, 1024] {
-            for threshold in [0.01, 0.3, 0.99] {
-                let (count, rows) = bands(threshold, permutations);
-                assert!(count * rows <= permutations && count * rows > 0);
+            for threshold in [1e-300, 0.01, 0.3, 0.99, 1.0 - f64::EPSILON] {
+                let all = [
+                    bands(threshold, permutations),
+                    bands_with_recall(threshold, permutations, 0.98),
+                ];
+                for (count, rows) in all {
+                    assert!(count * rows <= permutations && count * rows > 0);
+                }
             }
         }
+    }
+
+    #[test]
+    fn what_is_kept_does_not_grow_without_end() {
+        for at in 1..=MOST_KNOWN + 10 {
+            let _ = bands(at as f64 / 10_000.0, 2);
+        }
+        assert!(KNOWN.lock().unwrap().len() <= MOST_KNOWN);
+    }
+
+    #[test]
+    fn bands_with_recall_find_what_they_should() {
+        for threshold in [0.5, 0.8, 0.95] {
+            let (bands, rows) = bands_with_recall(threshold, 128, 0.98);
+            let found = |rows: usize, bands: usize| {
+                1.0 - (1.0 - threshold.powf(rows as f64)).powf(bands as f64)
+            };
+            assert!(found(rows, bands) >= 0.98);
+            assert!(found(rows + 1, 128 / (rows + 1)) < 0.98);
+        }
+        assert_eq!(bands_with_recall(0.8, 128, 0.98), (18, 7));
     }
 
     #[test]

@@ -1,3 +1,8 @@
+use crate::{
+    kernel::shifted_minima,
+    permutations::{CHUNK, Chunk},
+};
+
 /// The least hash of a document's shingles under each permutation.
 pub type Signature = Vec<u32>;
 
@@ -5,7 +10,8 @@ pub type Signature = Vec<u32>;
 #[derive(Debug, Clone)]
 pub struct MinHasher {
     /// Odd multipliers and offsets of multiply-shift hashing (Dietzfelbinger et al., 1997).
-    permutations: Vec<(u64, u64)>,
+    chunks: Vec<Chunk>,
+    permutations: usize,
     shingle: usize,
 }
 
@@ -14,8 +20,15 @@ impl MinHasher {
     #[must_use]
     pub fn new(permutations: usize, shingle: usize) -> Self {
         let mut state = 0x5851_f42d_4c95_7f2d;
-        let permutations = (0..permutations).map(|_| (next(&mut state) | 1, next(&mut state)));
-        Self { permutations: permutations.collect(), shingle: shingle.max(1) }
+        let mut chunk = || {
+            let mut chunk = Chunk { factors: [0; CHUNK], offsets: [0; CHUNK] };
+            for (factor, offset) in chunk.factors.iter_mut().zip(&mut chunk.offsets) {
+                (*factor, *offset) = (next(&mut state) | 1, next(&mut state));
+            }
+            chunk
+        };
+        let chunks = (0..permutations.div_ceil(CHUNK)).map(|_| chunk()).collect();
+        Self { chunks, permutations, shingle: shingle.max(1) }
     }
 
     /// The signature of a text, whose words are runs of letters and digits. Nothing for a text
@@ -30,22 +43,30 @@ impl MinHasher {
     /// The signature of a document given as its words, whose case does not matter. Fewer words
     /// than a shingle are one shingle; nothing for no words, as all empty sets are alike.
     pub fn signature_of<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Option<Signature> {
+        let shingles = self.shingles_of(words);
+        (!shingles.is_empty()).then(|| self.signature_of_shingles(&shingles))
+    }
+
+    /// The hashes of a document's shingles, in their order.
+    pub(crate) fn shingles_of<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Vec<u64> {
         let words: Vec<u64> = words.into_iter().map(hash_word).collect();
-        if words.is_empty() {
-            return None;
-        }
-        let mut signature = vec![u32::MAX; self.permutations.len()];
-        for shingle in words.windows(self.shingle.min(words.len())) {
+        let hash = |shingle: &[u64]| {
             let hash = shingle.iter().fold(0u64, |hash, word| {
                 (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
             });
-            let hash = hash ^ (hash >> 31);
-            for (least, (factor, offset)) in signature.iter_mut().zip(&self.permutations) {
-                let value = (factor.wrapping_mul(hash).wrapping_add(*offset) >> 32) as u32;
-                *least = (*least).min(value);
-            }
+            hash ^ (hash >> 31)
+        };
+        if words.is_empty() {
+            return Vec::new();
         }
-        Some(signature)
+        words.windows(self.shingle.min(words.len())).map(hash).collect()
+    }
+
+    /// The signature of the shingles of a document.
+    pub(crate) fn signature_of_shingles(&self, shingles: &[u64]) -> Signature {
+        let mut signature = shifted_minima(shingles, &self.chunks);
+        signature.truncate(self.permutations);
+        signature
     }
 }
 
@@ -60,9 +81,13 @@ pub fn similarity(one: &[u32], two: &[u32]) -> f64 {
 }
 
 fn hash_word(word: &str) -> u64 {
-    word.chars().flat_map(char::to_lowercase).fold(0xcbf2_9ce4_8422_2325, |hash: u64, c| {
-        (hash ^ u64::from(u32::from(c))).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let add = |hash: u64, c: u32| (hash ^ u64::from(c)).wrapping_mul(0x0000_0100_0000_01b3);
+    let start = 0xcbf2_9ce4_8422_2325;
+    if word.is_ascii() {
+        let bytes = word.bytes().map(|byte| u32::from(byte.to_ascii_lowercase()));
+        return bytes.fold(start, add);
+    }
+    word.chars().flat_map(char::to_lowercase).map(u32::from).fold(start, add)
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).

@@ -21,6 +21,7 @@ mod normalise;
 mod sentences;
 mod stopwords;
 mod tokens;
+mod treebank;
 mod words;
 
 pub use fasttext::{FastText, LanguageModelError, LanguageModelErrorKind};
@@ -31,4 +32,5 @@ pub use normalise::normalise;
 pub use sentences::sentences;
 pub use stopwords::Stopwords;
 pub use tokens::tokens;
+pub use treebank::treebank_words;
 pub use words::{word_count, word_indices, words};

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mesh_core::{Alias, ModelVersion};
-use mesh_pipeline::{ProjectFolder, Workspace, deployed};
+use mesh_pipeline::{ProjectFolder, Workspace, deployed, version_of};
 use mesh_serve::{Metrics, Model, Server, Service};
 
 use crate::{context::Context, report::CliError};
@@ -61,8 +61,7 @@ impl<'a> Live<'a> {
             tokio::time::sleep(GLANCE).await;
             for ((project, service), known) in self.services.iter().zip(&mut known) {
                 let alias = Alias::production();
-                let Ok(wanted) = self.workspace.registry().alias(project.name(), &alias).await
-                else {
+                let Ok(wanted) = version_of(self.workspace, project, &alias).await else {
                     continue;
                 };
                 if wanted != *known || (wanted.is_some() && service.version() != wanted) {

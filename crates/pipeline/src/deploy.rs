@@ -5,15 +5,16 @@ use serde_json::{Value, json};
 
 use crate::{PipelineError, ProjectFolder, Workspace};
 
-/// A compiled model that is to answer, verified, and what is known of it.
+/// What is to answer: a compiled model, verified, and what is known of it; or the code alone, for
+/// a task without a model.
 #[derive(Debug, Clone)]
 pub struct Deployed {
     /// What a project loads.
     pub files: ModelFiles,
     /// The version.
     pub version: ModelVersion,
-    /// The compiled artifact.
-    pub compiled: ArtifactDir,
+    /// The compiled artifact; nothing for a task without a model.
+    pub compiled: Option<ArtifactDir>,
     /// The model card with version, digests and targets.
     pub card: Value,
 }
@@ -23,6 +24,30 @@ pub struct Deployed {
 pub fn served(version: &VersionRecord) -> Option<&CompiledRecord> {
     let targets: Vec<&str> = version.compiled.iter().map(|known| known.target.as_str()).collect();
     Target::best_of(&targets).and_then(|best| version.compiled.get(best))
+}
+
+/// The version of a project without a model: that of its API, as both change when its answers do,
+/// and only then. Nothing for a project with a model: its versions are in the registry.
+#[must_use]
+pub fn code_version(project: &ProjectFolder) -> Option<ModelVersion> {
+    let about = &project.manifest().project;
+    ModelVersion::try_from(about.api.get()).ok().filter(|_| !about.task.has_model())
+}
+
+/// The version of a project that an alias points at. Every alias of a project without a model
+/// points at the one version that it has.
+///
+/// # Errors
+/// When the registry cannot be read.
+pub async fn version_of(
+    workspace: &Workspace,
+    project: &ProjectFolder,
+    alias: &Alias,
+) -> Result<Option<ModelVersion>, PipelineError> {
+    match code_version(project) {
+        Some(version) => Ok(Some(version)),
+        None => Ok(workspace.registry().alias(project.name(), alias).await?),
+    }
 }
 
 /// The compiled model of a version of a project: of the one that `version` names, else of the
@@ -42,6 +67,15 @@ pub async fn deployed(
         reason,
         help,
     };
+    if let Some(only) = code_version(project) {
+        return match version {
+            Some(version) if version != only => {
+                let help = format!("a project without a model has the version of its API, {only}");
+                Err(none(format!("there is no version {version}"), help))
+            }
+            _ => Ok(code(project, only)),
+        };
+    }
     let wanted = match version {
         Some(version) => Some(version),
         None => workspace.registry().alias(name, alias).await?,
@@ -77,7 +111,22 @@ pub async fn deployed(
         compiled: Some(compiled.path().to_owned()),
         version: wanted,
     };
-    Ok(Deployed { files, version: wanted, compiled, card })
+    Ok(Deployed { files, version: wanted, compiled: Some(compiled), card })
+}
+
+/// A project that answers with its code alone.
+fn code(project: &ProjectFolder, version: ModelVersion) -> Deployed {
+    let manifest = project.manifest().clone();
+    let about = &manifest.project;
+    let card = json!({
+        "version": version,
+        "digest": null,
+        "targets": [],
+        "metrics": {},
+        "card": { "task": about.task, "description": about.description },
+    });
+    let files = ModelFiles { manifest, compiled: None, version };
+    Deployed { files, version, compiled: None, card }
 }
 
 async fn card(

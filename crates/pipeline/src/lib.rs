@@ -30,7 +30,7 @@ mod units;
 mod workspace;
 
 pub use assess::{Freshness, UnitStatus, assess};
-pub use deploy::{Deployed, deployed, served};
+pub use deploy::{Deployed, code_version, deployed, served, version_of};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use run::{RunEvent, RunOptions, UnitOutcome, run};
 pub use workspace::{ProjectFolder, Workspace};

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use mesh_core::{Alias, ModelVersion};
-use mesh_pipeline::{ProjectFolder, Workspace, served};
+use mesh_pipeline::{ProjectFolder, Workspace, code_version, served};
 use mesh_store::{AliasMove, VersionRecord};
 use serde_json::{Value, json};
 
@@ -10,6 +10,15 @@ use crate::{args::Model, context::Context, output, report::CliError};
 
 pub(crate) async fn model(context: &Context, command: Model) -> Result<ExitCode, CliError> {
     let workspace = context.workspace().await?;
+    let (Model::List { project }
+    | Model::Show { project, .. }
+    | Model::Promote { project, .. }
+    | Model::Rollback { project, .. }) = &command;
+    if let Some(version) = code_version(find(&workspace, project)?) {
+        let action = format!("find a model of {project}: its task has none");
+        let help = format!("it answers as version {version}, that of its API");
+        return Err(CliError::usage(action, help));
+    }
     match command {
         Model::List { project } => list(context, &workspace, find(&workspace, &project)?).await?,
         Model::Show { project, version } => {

@@ -45,6 +45,9 @@ pub(crate) async fn run(context: &Context, options: &Run) -> Result<ExitCode, Cl
     Ok(ExitCode::from(worst))
 }
 
+/// What is told of a project whose manifest has no tables of steps.
+const NO_STEPS: &str = "has no steps to run";
+
 /// Runs what is not fresh of one project, and tells of each step.
 pub(crate) async fn run_project(
     context: &Context,
@@ -71,7 +74,11 @@ pub(crate) async fn run_project(
         }
         _ => {}
     };
-    Ok(mesh_pipeline::run(workspace, project, options, &on_event).await?)
+    let outcomes = mesh_pipeline::run(workspace, project, options, &on_event).await?;
+    if outcomes.is_empty() {
+        tell(format!("{name:<20} {NO_STEPS}"));
+    }
+    Ok(outcomes)
 }
 
 /// Tells of projects whose manifests cannot be used; gives the exit code for them.
@@ -134,7 +141,11 @@ async fn explain(
     let mut told = Vec::new();
     for (project, until) in targets {
         let mut before: Option<StepName> = None;
-        for status in assess(workspace, project).await? {
+        let statuses = assess(workspace, project).await?;
+        if statuses.is_empty() && !context.global.json {
+            output::line(format!("{:<20} {NO_STEPS}", project.name()));
+        }
+        for status in statuses {
             if until.is_some_and(|until| status.step > until) {
                 break;
             }

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use mesh_core::{Alias, StepName};
-use mesh_pipeline::{UnitStatus, assess};
+use mesh_pipeline::{UnitStatus, assess, code_version};
 use serde_json::json;
 
 use super::run::{headline, reason};
@@ -26,7 +26,8 @@ pub(crate) async fn status(context: &Context) -> Result<ExitCode, CliError> {
         let metric = production.and_then(|version| headline(&version.summary));
         let mut row = vec![project.name().to_string(), project.manifest().project.task.to_string()];
         row.extend(StepName::ALL.map(|step| cell(&statuses, step)));
-        row.push(production.map_or("-".into(), |version| version.version.to_string()));
+        let answers = production.map(|version| version.version).or_else(|| code_version(project));
+        row.push(answers.map_or("-".into(), |version| version.to_string()));
         row.push(metric.clone().unwrap_or("-".into()));
         row.push(newer.map_or("-".into(), |version| version.version.to_string()));
         table.add_row(row);
@@ -37,7 +38,7 @@ pub(crate) async fn status(context: &Context) -> Result<ExitCode, CliError> {
             "project": project.name(),
             "task": project.manifest().project.task,
             "steps": statuses,
-            "production": production.map(|version| version.version),
+            "production": answers,
             "candidate": newer.map(|version| version.version),
             "metrics": production.and_then(|version| version.summary.get("metrics").cloned()),
         }));

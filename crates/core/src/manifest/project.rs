@@ -74,6 +74,8 @@ pub enum TaskName {
     Keywords,
     /// The languages that a text may be in, each with its probability.
     Language,
+    /// A signature per text, by which near-duplicates are found. It has no model.
+    NearDuplicates,
 }
 
 /// `[prepare]`
@@ -354,6 +356,20 @@ impl ProjectManifest {
             let help = "add a [train] table with `model = \"crf\"`";
             conflict("project.task", "`token-classification` needs a [train]".into(), help);
         }
+        if !self.project.task.has_model() {
+            let tables = [
+                ("source", self.source.is_some()),
+                ("model", self.model.is_some()),
+                ("prepare", self.prepare.is_some()),
+                ("train", self.train.is_some()),
+                ("compile", self.compile.is_some()),
+            ];
+            for (table, _) in tables.into_iter().filter(|(_, there)| *there) {
+                let task = self.project.task;
+                let message = format!("a project of the task `{task}` has no model: no [{table}]");
+                conflict(table, message, "leave it out: [project] and [serve] are all it needs");
+            }
+        }
         if let Some(compile) = &self.compile {
             if self.train.is_none() && self.model.is_none() {
                 let help = "add a [train] table, or a [model] table with a pre-trained encoder";
@@ -401,7 +417,14 @@ impl TaskName {
             Self::Embedding => "embedding",
             Self::Keywords => "keywords",
             Self::Language => "language",
+            Self::NearDuplicates => "near-duplicates",
         }
+    }
+
+    /// Whether a project of this task answers with a model; else its code is all that it needs.
+    #[must_use]
+    pub const fn has_model(self) -> bool {
+        !matches!(self, Self::NearDuplicates)
     }
 }
 

@@ -20,5 +20,6 @@ mod language;
 mod life;
 mod ner;
 mod readme;
+mod regression;
 mod s3;
 mod sources;

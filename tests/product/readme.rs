@@ -102,10 +102,32 @@ fn the_commands_of_the_readme_work() {
 
 #[test]
 fn the_commands_of_the_guide_to_models_of_ones_own_work() {
+    guide("docs/compile.md", &["new version 1", "calm", "angry"]);
+}
+
+#[test]
+fn the_commands_of_the_guide_to_projects_work() {
+    guide(
+        "docs/projects.md",
+        &[
+            "  5",
+            r#""entity_text": "Grace""#,
+            "\"predictions\"",
+            "seasonal-naive",
+            "\"embeddings\"",
+            "\"keywords\"",
+            r#""language": "de""#,
+            "AAAAAHoQC+YAAAAACA8jAgAAAAAVKX9QAAAAAHqyEgMAAAAAIhuY/wAAAAAUT4vZAAAAAErnGNA=",
+        ],
+    );
+}
+
+/// Runs the commands of a guide in an empty folder; what they say must hold some words.
+fn guide(page: &str, expected: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     copy(&repository().join("docs/examples"), &folder.path().join("docs/examples"));
     let mut shell = String::from("set -euo pipefail\n");
-    for command in commands("docs/compile.md") {
+    for command in commands(page) {
         shell.push_str(&format!("{command}\n"));
     }
     let bin = Path::new(env!("CARGO_BIN_EXE_mesh")).parent().unwrap();
@@ -120,7 +142,7 @@ fn the_commands_of_the_guide_to_models_of_ones_own_work() {
     let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{out}\n{err}\n{shell}");
-    for expected in ["new version 1", "calm", "angry"] {
+    for expected in expected {
         assert!(out.contains(expected) || err.contains(expected), "{expected}\n{out}\n{err}");
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use mesh_core::{Alias, ModelVersion, ProjectName};
+use mesh_core::{Alias, Digest, ModelVersion, ProjectName, manifest::TaskName};
 
 /// From data to models in production, and keep them there.
 #[derive(Debug, Parser)]
@@ -83,6 +83,7 @@ pub(crate) enum Command {
     /// Ask a model, without a server
     #[command(after_help = "Examples:
   mesh predict news-topic --text 'Rates were cut again'
+  mesh predict visitor-estimation --attributes '{\"input\": [{ ... }]}'
   mesh predict news-topic --input texts.jsonl > answers.jsonl
   cat texts.jsonl | mesh predict news-topic --input -
 
@@ -184,8 +185,11 @@ pub(crate) struct Predict {
     /// The project
     pub(crate) project: String,
     /// A text to ask about
-    #[arg(long, required_unless_present = "input", conflicts_with = "input")]
+    #[arg(long, required_unless_present_any = ["input", "attributes"], conflicts_with = "input")]
     pub(crate) text: Option<String>,
+    /// The attributes of a request, as a JSON object
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["text", "input"])]
+    pub(crate) attributes: Option<String>,
     /// A JSONL file with the attributes of one request per line; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
@@ -252,10 +256,16 @@ pub(crate) enum Model {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum New {
-    /// Make a project from data
+    /// Make a project: from data, from a pre-trained model, or from its task alone
     #[command(after_help = "Examples:
-  mesh new project reviews --task text-classification --data reviews.csv --text text --label stars
-  mesh new project mail --data mail/          a folder per label")]
+  mesh new project reviews --data reviews.csv --text text --label stars
+  mesh new project mail --data mail/          a folder per label
+  mesh new project sales --task regression --data sales.csv --target amount
+  mesh new project visits --task regression --data visits.csv --target count --day date --series shop
+  mesh new project names --task token-classification --data names.conll
+  mesh new project vectors --task embedding --model file:/models/my-bert
+  mesh new project tongues --task language --model file:/models/lid.176.ftz
+  mesh new project copies --task near-duplicates")]
     Project(NewProject),
 }
 
@@ -263,21 +273,47 @@ pub(crate) enum New {
 pub(crate) struct NewProject {
     /// The project's name
     pub(crate) name: ProjectName,
-    /// What kind of prediction it is
-    #[arg(long, default_value = "text-classification")]
-    pub(crate) task: String,
-    /// A CSV, TSV, JSONL or Parquet file, or a folder with a folder of text files per label
+    /// What kind of prediction it is: text-classification, token-classification, embedding,
+    /// keywords, language, near-duplicates, regression
+    #[arg(long, default_value = "text-classification", value_parser = task)]
+    pub(crate) task: TaskName,
+    /// A CSV, TSV, JSONL or Parquet file; of texts, also a folder with a folder of text files per
+    /// label; of entities, a file with a token and its tag per line
     #[arg(long)]
-    pub(crate) data: PathBuf,
+    pub(crate) data: Option<PathBuf>,
     /// The column of the text
     #[arg(long, default_value = "text")]
     pub(crate) text: String,
     /// The column of the label
     #[arg(long, default_value = "label")]
     pub(crate) label: String,
+    /// The column of the number that a regression tells
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// The column of the day, if there is a number per day: what it was before becomes features
+    #[arg(long, requires = "target")]
+    pub(crate) day: Option<String>,
+    /// The column of what the days are a series of, if there are several
+    #[arg(long, requires = "day")]
+    pub(crate) series: Option<String>,
+    /// The pre-trained model, as in [model]: hf://org/name, file:, https://, s3:// or pypi://
+    #[arg(long, value_name = "URL")]
+    pub(crate) model: Option<String>,
+    /// The digest that pins it; `mesh source pin` prints it
+    #[arg(long, requires = "model")]
+    pub(crate) sha256: Option<Digest>,
     /// What the project does, in a sentence
     #[arg(long)]
     pub(crate) description: Option<String>,
+}
+
+/// A task by its name.
+fn task(name: &str) -> Result<TaskName, String> {
+    serde_json::from_value(name.into()).map_err(|_| {
+        "the tasks are text-classification, token-classification, embedding, keywords, language, \
+         near-duplicates and regression"
+            .to_owned()
+    })
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ use std::{io, process::ExitCode};
 
 use mesh_core::{ArtifactError, LoadError, manifest::ManifestError};
 use mesh_pipeline::{PipelineError, PipelineErrorKind};
+use mesh_prepare::PrepareError;
 use mesh_serve::ServeError;
 use mesh_source::SourceError;
 use mesh_store::StoreError;
@@ -36,6 +37,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Source(#[from] SourceError),
+    /// A table cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Prepare(#[from] PrepareError),
     /// A manifest cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -33,11 +33,14 @@ pub enum CompileErrorKind {
     /// A target is not known for models of languages.
     #[error("the target `{0}` is not known for models of languages")]
     LanguageTarget(String),
+    /// A target is not known for trees.
+    #[error("the target `{0}` is not known for trees")]
+    TreesTarget(String),
     /// What was fetched is not one model.
     #[error("the source holds {0} files, of which one must be the model")]
     LanguageFiles(usize),
     /// There are no texts to compare on.
-    #[error("there are no texts to compare the models on")]
+    #[error("there is nothing to compare the models on")]
     NoTexts,
     /// A file of texts cannot be read.
     #[error("the texts in `{0}` cannot be read")]
@@ -87,6 +90,7 @@ impl CompileError {
             CompileErrorKind::LanguageTarget(_) => {
                 Some("a model of languages compiles for: native, portable-f32")
             }
+            CompileErrorKind::TreesTarget(_) => Some("trees compile for: native, portable-f64"),
             CompileErrorKind::LanguageFiles(_) => {
                 Some("let `url` in [model] end in the one file .ftz or .bin")
             }

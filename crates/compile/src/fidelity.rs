@@ -16,9 +16,11 @@ pub struct Fidelity {
     /// Texts that both were asked about.
     pub texts: usize,
     /// The share of texts to which both give the same label; for a model without labels, that
-    /// have the same nearest neighbour among the texts by both.
+    /// have the same nearest neighbour among the texts by both; for one that tells numbers, the
+    /// share of rows of which they tell the same.
     pub agreement: f64,
-    /// The largest difference between two probabilities of one label for one text.
+    /// The largest difference between two probabilities of one label for one text, or between two
+    /// numbers that are told of one row.
     pub max_difference: Option<f64>,
     /// The accuracy of the uncompiled model on the texts, less that of the compiled one; nothing
     /// for texts without labels.
@@ -78,6 +80,18 @@ impl Fidelity {
         f1_drop: Option<MetricDrop>,
     ) -> Self {
         Self { agreement: share(same, tokens), f1_drop, ..Self::nothing(target, texts) }
+    }
+
+    /// Compares the numbers that two models tell of the same rows: they agree where they are the
+    /// same to nine digits.
+    pub(crate) fn of_numbers(target: &str, trained: &[f64], compiled: &[f64]) -> Self {
+        let pairs = || trained.iter().zip(compiled);
+        let near = |(a, b): &(&f64, &f64)| (*a - *b).abs() <= 1e-9 * a.abs().max(1.0);
+        let same = pairs().filter(near).count();
+        let difference = pairs().fold(0.0f64, |most, (a, b)| most.max((a - b).abs()));
+        let agreement = share(same, trained.len());
+        let max_difference = Some(difference);
+        Self { agreement, max_difference, ..Self::nothing(target, trained.len()) }
     }
 
     /// A report in which nothing is compared yet.

@@ -39,6 +39,7 @@ mod speed;
 mod step;
 mod tagger;
 mod texts;
+mod trees;
 
 pub use drop::{Measured, MetricDrop};
 pub use error::{CompileError, CompileErrorKind};

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     CompileError, CompileErrorKind, Fidelity, Speed, card, encoder::EncoderJob, language, linear,
-    tagger,
+    tagger, trees,
 };
 
 /// The compile step of a project, for one target.
@@ -33,6 +33,8 @@ enum Family {
     Language,
     /// A model that tags tokens, with an encoder or without.
     Tagger,
+    /// Boosted trees.
+    Trees,
     /// Whichever of the first two the train step chose.
     Chosen,
 }
@@ -56,6 +58,7 @@ impl Compile {
         let family = match &manifest.train {
             None if manifest.project.task == TaskName::Language => Family::Language,
             Some(_) if manifest.project.task == TaskName::TokenClassification => Family::Tagger,
+            Some(_) if manifest.project.task == TaskName::Regression => Family::Trees,
             None => Family::Encoder,
             Some(train) => match train.model.families() {
                 [TrainModel::Linear] => Family::Linear,
@@ -70,6 +73,7 @@ impl Compile {
             let target = match (target.as_str(), family) {
                 (NATIVE, Family::Tagger) if encoders == 0 => tagger::TARGET.to_owned(),
                 (NATIVE, Family::Linear) => linear::native(table.precision).to_owned(),
+                (NATIVE, Family::Trees) => trees::TARGET.to_owned(),
                 (NATIVE, Family::Language) => language::TARGET.to_owned(),
                 (NATIVE, Family::Encoder) => native_encoder(table.precision),
                 (other, _) => other.to_owned(),
@@ -113,13 +117,16 @@ impl Compile {
         context: &StepContext,
     ) -> Result<(Fidelity, Speed), Stopped> {
         let encoder = match self.family {
-            Family::Linear | Family::Language | Family::Tagger => false,
+            Family::Linear | Family::Language | Family::Tagger | Family::Trees => false,
             Family::Encoder => true,
             Family::Chosen => input(inputs, "model")?.file(LogisticHead::FILE).is_ok(),
         };
         let (fidelity, speed) = match (encoder, &self.manifest.model) {
             _ if self.family == Family::Language => {
                 language::compile(&self.target, inputs, output, context)?
+            }
+            _ if self.family == Family::Trees => {
+                trees::compile(&self.target, inputs, output, context)?
             }
             _ if self.family == Family::Tagger => {
                 let model = self.manifest.model.as_ref();

@@ -25,6 +25,7 @@
 
 mod artifact;
 mod digest;
+pub mod features;
 pub mod manifest;
 mod name;
 mod progress;
@@ -40,8 +41,8 @@ pub use digest::{Digest, DigestError, DigestWriter, canonical_json, digest_file}
 pub use name::{Alias, ApiVersion, ModelVersion, NameError, ProjectName};
 pub use progress::{Cancel, Interrupted, NoProgress, Progress, ProgressTask, Unit};
 pub use project::{
-    Answer, Example, FieldError, Input, LoadError, LongTextUse, ModelFiles, Outcome, Predictor,
-    Project, ProjectSchema, Refusal, RefusalKind, Registration, Usage,
+    Answer, Contract, Example, FieldError, Input, LoadError, LongTextUse, ModelFiles, Outcome,
+    Predictor, Project, ProjectSchema, Refusal, RefusalKind, Registration, Usage,
 };
 pub use step::{
     GateFailure, Inputs, SourceFiles, Step, StepContext, StepError, StepErrorKind, StepKey,

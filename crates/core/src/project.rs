@@ -33,12 +33,33 @@ pub trait Project: Sized + Send + Sync + 'static {
     /// the documentation.
     fn sample() -> Self::Attributes;
 
+    /// What this model's requests are, where it tells more than the types do: for a model whose
+    /// fields come from its data. Without it, the types and [`Project::sample`] say all.
+    fn contract(&self) -> Option<Contract<Self::Attributes>> {
+        None
+    }
+
+    /// What is wrong with attributes that their type allows and this model does not: all of it,
+    /// each with the path to its field.
+    fn check(&self, _attributes: &Self::Attributes) -> Vec<FieldError> {
+        Vec::new()
+    }
+
     /// Answers a batch: element i of the result answers element i of the batch, and is the
     /// same whatever else is in the batch.
     fn predict(
         &self,
         batch: &[Example<Self::Attributes, Self::Parameters>],
     ) -> Vec<Result<Answer<Self::Prediction>, Refusal>>;
+}
+
+/// What the requests of one model are.
+#[derive(Debug, Clone)]
+pub struct Contract<A> {
+    /// The JSON schema of the attributes.
+    pub attributes: schemars::Schema,
+    /// Attributes that the model must be able to answer.
+    pub sample: A,
 }
 
 /// A prediction, and what it took. What needs no more than the prediction is made `into` one.
@@ -155,6 +176,9 @@ pub trait Predictor: Send + Sync {
 
     /// Answers a batch of parsed requests, each with JSON or a refusal.
     fn predict(&self, batch: Vec<Input>) -> Vec<Outcome>;
+
+    /// The schemas of its contract, with what the model tells of them.
+    fn schema(&self) -> ProjectSchema;
 }
 
 /// A project type that the program knows: how to describe it and how to load it.
@@ -201,7 +225,7 @@ impl Registration {
         let predictor = (self.load)(model)?;
         let failed =
             |detail: String| LoadError::new(&model.manifest.project.name, SampleFailed { detail });
-        let sample = self.schema().sample.to_string();
+        let sample = predictor.schema().sample.to_string();
         let input = predictor
             .parse(&sample, None)
             .map_err(|errors| failed(errors.iter().map(ToString::to_string).collect()))?;
@@ -239,6 +263,10 @@ impl<P: Project> Predictor for Loaded<P> {
         };
         match (attributes, parameters) {
             (Ok(attributes), Ok(parameters)) => {
+                let errors = self.0.check(&attributes);
+                if !errors.is_empty() {
+                    return Err(errors);
+                }
                 Ok(Input(Box::new(Example { attributes, parameters })))
             }
             (attributes, parameters) => {
@@ -258,6 +286,17 @@ impl<P: Project> Predictor for Loaded<P> {
             .into_iter()
             .map(|answer| answer.map(|answer| answer.map(|prediction| to_json(&prediction))))
             .collect()
+    }
+
+    fn schema(&self) -> ProjectSchema {
+        let schema = ProjectSchema::of::<P>();
+        match self.0.contract() {
+            None => schema,
+            Some(Contract { attributes, sample }) => {
+                let sample = serde_json::to_value(sample).unwrap_or_default();
+                ProjectSchema { attributes, sample, ..schema }
+            }
+        }
     }
 }
 

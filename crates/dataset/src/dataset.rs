@@ -3,12 +3,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mesh_core::ArtifactDir;
+use mesh_core::{
+    ArtifactDir,
+    features::{FEATURES_FORMAT, FeatureSchema},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    DATASET_FORMAT, DatasetError, DatasetErrorKind, DatasetSchema, Documents, SplitName,
-    Statistics, read_split,
+    DATASET_FORMAT, DatasetError, DatasetErrorKind, DatasetSchema, Documents, Observation,
+    SplitName, Statistics, read_observations, read_split,
 };
 
 /// A dataset artifact.
@@ -76,6 +79,33 @@ impl Dataset {
     /// When the split cannot be opened. Each document may fail too.
     pub fn read(&self, split: SplitName) -> Result<Documents, DatasetError> {
         read_split(&self.folder.join(split.file_name()))
+    }
+
+    /// The fields of the observations.
+    ///
+    /// # Errors
+    /// When the dataset holds documents, or the file is damaged or of a newer format.
+    pub fn features(&self) -> Result<FeatureSchema, DatasetError> {
+        let path = self.folder.join(FeatureSchema::FILE);
+        let schema: FeatureSchema = read_json(&path)?;
+        if schema.format > FEATURES_FORMAT {
+            let reason =
+                format!("it has format {}, this program reads {FEATURES_FORMAT}", schema.format);
+            return Err(DatasetError::new("read", &path, DatasetErrorKind::Newer, reason));
+        }
+        Ok(schema)
+    }
+
+    /// The observations of a split, in order.
+    ///
+    /// # Errors
+    /// When the split is damaged, or has other columns than the schema.
+    pub fn observations(
+        &self,
+        split: SplitName,
+        features: &FeatureSchema,
+    ) -> Result<Vec<Observation>, DatasetError> {
+        read_observations(&self.folder.join(split.file_name()), features)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The dataset artifact: what prepare writes, and train and compile read.
 //!
 //! A dataset is three Parquet files, one per split, with a schema, statistics and the rows that
-//! could not be used. Documents are streamed, never held all at once by this crate.
+//! could not be used. Documents are streamed, never held all at once by this crate; observations, the
+//! rows of a table of features, are small and come all at once.
 //!
 //! ```
 //! use mesh_dataset::{Document, SplitWriter, read_split};
@@ -18,12 +19,14 @@
 
 mod dataset;
 mod error;
+mod observations;
 mod schema;
 mod statistics;
 mod table;
 
 pub use dataset::Dataset;
 pub use error::{DatasetError, DatasetErrorKind};
+pub use observations::{Observation, read_observations, write_observations};
 pub use schema::{Column, DATASET_FORMAT, DatasetSchema, SplitName};
 pub use statistics::{
     DuplicateStatistics, LeakageExample, LeakageStatistics, LengthStatistics, RejectedRow,

@@ -14,7 +14,7 @@ use parquet::{
     },
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
-    file::properties::WriterProperties,
+    file::properties::{WriterProperties, WriterPropertiesBuilder},
 };
 
 use crate::{DatasetError, DatasetErrorKind};
@@ -67,13 +67,8 @@ impl SplitWriter {
         let field = |name| Field::new(name, DataType::Utf8, name == "label");
         let schema: SchemaRef = Arc::new(Schema::new(COLUMNS.map(field).to_vec()));
         let file = File::create(path).map_err(|error| DatasetError::io("create", path, error))?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            // The library's own text holds its version: the bytes must not change with it.
-            .set_created_by("mesh".into())
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
         // Their values differ from row to row: a dictionary would only cost time.
-        let properties = ["id", "text", "origin"].into_iter().fold(properties, |all, column| {
+        let properties = ["id", "text", "origin"].into_iter().fold(properties(), |all, column| {
             all.set_column_dictionary_enabled(column.into(), false)
         });
         let properties = properties.build();
@@ -122,6 +117,15 @@ impl SplitWriter {
         }
         Ok(())
     }
+}
+
+/// How files of a dataset are written.
+pub(crate) fn properties() -> WriterPropertiesBuilder {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        // The library's own text holds its version: the bytes must not change with it.
+        .set_created_by("mesh".into())
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
 }
 
 /// Reads the documents of a Parquet file that a [`SplitWriter`] wrote.
@@ -195,7 +199,7 @@ fn document(batch: &RecordBatch, row: usize) -> Option<Document> {
     })
 }
 
-fn write_error(path: &Path, error: ParquetError) -> DatasetError {
+pub(crate) fn write_error(path: &Path, error: ParquetError) -> DatasetError {
     // The writer wraps what the operating system said; a full disk must stay one.
     if let ParquetError::External(source) = &error
         && let Some(io) = source.downcast_ref::<std::io::Error>()

@@ -21,6 +21,7 @@ mod kernel;
 mod linear;
 mod map;
 mod sequence;
+mod trees;
 
 pub use encoder::{
     Architecture, CompiledEncoder, EncoderClassifier, EncoderConfig, EncoderFolder, EncoderOptions,
@@ -37,6 +38,10 @@ pub use map::MappedFile;
 pub use sequence::{
     Chain, ChainRoom, CompiledSequence, SequenceModel, TOKEN_FEATURES, Tagging, TokenFeatures,
     pack_sequence,
+};
+pub use trees::{
+    Branch, CompiledTrees, Regressor, TreeModel, TreeNode, from_scale, pack_trees, read_features,
+    to_scale,
 };
 
 use mesh_core::{Answer, LoadError, ModelFiles, Refusal};

@@ -51,6 +51,23 @@ pub enum PrepareErrorKind {
     /// No sentence of the training split has an entity.
     #[error("no sentence of the training split has an entity")]
     NoEntities,
+    /// A pattern of `leave_out` is none.
+    #[error("`{0}` of `leave_out` is no pattern")]
+    Pattern(String),
+    /// A column of categories has too many of them.
+    #[error("the column `{column}` has {found} names, more than `max_categories` allows")]
+    TooManyCategories {
+        /// The column.
+        column: String,
+        /// Names in the training split.
+        found: usize,
+    },
+    /// A feature has no value in the training split.
+    #[error("the feature `{0}` has no value in the training split")]
+    NoValues(String),
+    /// Two features, or a feature and a column of the dataset, have one name.
+    #[error("the name `{0}` is taken")]
+    TakenName(String),
     /// No file of the source matches a pattern of `splits`.
     #[error("no file of the source matches `{0}`")]
     NoFiles(String),
@@ -84,6 +101,15 @@ impl PrepareError {
             PrepareErrorKind::NoEntities => {
                 "name the column of the tags in `header` and `columns.label` of [source]"
             }
+            PrepareErrorKind::Pattern(_) => "such as `X*`, or a name as it is",
+            PrepareErrorKind::TooManyCategories { .. } => {
+                "raise it in [prepare.features], or leave the column out: a model learns little of \
+                 names that it sees a few times"
+            }
+            PrepareErrorKind::NoValues(_) => {
+                "leave it out of [prepare.features], or give the series more days than its lags"
+            }
+            PrepareErrorKind::TakenName(_) => "give the column another name in the source",
             PrepareErrorKind::NoFiles(_) => {
                 "patterns of `splits` are relative to the source's path"
             }

@@ -3,7 +3,8 @@
 //! [`Prepare`] is the step. Rows are streamed: read, mapped, normalised and staged on disk; then
 //! small fixed-size records about them are sorted outside of memory to find duplicates,
 //! near-duplicates and splits; then the staged rows are streamed into their splits. In memory
-//! stays one byte per row, and what near-duplicates are grouped by.
+//! stays one byte per row, and what near-duplicates are grouped by. Tables of numbers, names and
+//! days go another way: their rows, small as they are, are held until they are written.
 //!
 //! ```
 //! use mesh_core::{Step, manifest::ProjectManifest};
@@ -28,6 +29,7 @@ mod duplicates;
 mod error;
 mod facts;
 mod labels;
+mod observations;
 mod rank;
 mod read;
 mod rejects;
@@ -36,9 +38,11 @@ mod sort;
 mod stage;
 mod statistics;
 mod step;
+mod survey;
 mod time;
 mod units;
 mod write;
 
 pub use error::{PrepareError, PrepareErrorKind};
 pub use step::Prepare;
+pub use survey::{ColumnKind, SurveyedColumn, survey};

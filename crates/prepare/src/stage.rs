@@ -17,7 +17,7 @@ use crate::{
     PrepareError, PrepareErrorKind,
     facts::{Facts, FactsReader, FactsWriter, NO_LABEL},
     labels::{Mapped, map_label, map_tags},
-    read::{Opened, Reject, Row},
+    read::{Opened, Reject, Row, Selection},
     rejects::Rejects,
     signatures::{Signatures, Signer},
     sort::{Sorted, Sorter, record},
@@ -105,12 +105,15 @@ impl<'a> Stager<'a> {
     ) -> Result<(Staged, Candidates), PrepareError> {
         let size = |path: &PathBuf| path.metadata().map_or(0, |found| found.len());
         let total = files.iter().map(|(_, path)| size(path)).sum();
+        let selection = Selection::new(self.source, None)?;
         let task = self.context.progress.begin("read and normalise", Some(total), Unit::Bytes);
         for (name, path) in files {
             task.note(&format!("read {}", name.rsplit('/').next().unwrap_or(name)));
             let split = split_of(name);
             let (source, progress) = (self.source, task.as_ref());
-            Opened { name, path, source, progress }.read(&mut |row| self.take(row, split))?;
+            let selection = &selection;
+            let file = Opened { name, path, source, selection, progress };
+            file.read(&mut |row| self.take(row, split))?;
         }
         self.finish()
     }
@@ -140,6 +143,9 @@ impl<'a> Stager<'a> {
         row: Row,
         split: Option<SplitName>,
     ) -> Result<Option<(Document, Facts)>, Reject> {
+        if row.left_out {
+            return Ok(None);
+        }
         let at = |reject: Reject| reject.at(row.origin.clone(), row.text.as_bytes());
         let text = self.text(&row.text).map_err(at)?;
         let labels = &self.source.labels;

@@ -11,6 +11,7 @@ use crate::{
     PrepareError, PrepareErrorKind,
     deal::Dealer,
     duplicates::{Search, Verdict},
+    observations::Observations,
     stage::Stager,
     write::write_splits,
 };
@@ -22,6 +23,8 @@ pub struct Prepare {
     table: PrepareTable,
     /// Whether labels are the tags of tokens.
     tagged: bool,
+    /// Whether rows are observations of numbers, names and days, rather than documents.
+    observed: bool,
 }
 
 /// Raised whenever the same source and options would give another dataset.
@@ -32,7 +35,9 @@ impl Prepare {
     #[must_use]
     pub fn new(manifest: &ProjectManifest) -> Option<Self> {
         let tagged = manifest.project.task == TaskName::TokenClassification;
-        Some(Self { source: manifest.source.clone()?, table: manifest.prepare.clone()?, tagged })
+        let observed = manifest.project.task == TaskName::Regression;
+        let (source, table) = (manifest.source.clone()?, manifest.prepare.clone()?);
+        Some(Self { source, table, tagged, observed })
     }
 
     fn prepare(
@@ -48,6 +53,16 @@ impl Prepare {
             .filter(|(name, _)| patterns.is_empty() || split_of(&patterns, name).is_some())
             .cloned()
             .collect();
+        if self.observed {
+            let (source, prepare) = (&self.source, &self.table);
+            let statistics = Observations { source, prepare, context }.run(
+                &files,
+                &|name| split_of(&patterns, name),
+                &output.dir,
+            )?;
+            self.check(&statistics)?;
+            return Ok(statistics);
+        }
         let places = (output.scratch.as_path(), output.dir.as_path());
         let stager = Stager::new(&self.source, &self.table, self.tagged, places, context)?;
         let (staged, candidates) = stager.run(&files, &|name| split_of(&patterns, name))?;
@@ -148,7 +163,8 @@ impl Step for Prepare {
             source.remove("url");
             source.remove("sha256");
         }
-        json!({ "source": source, "prepare": self.table, "tagged": self.tagged })
+        let (tagged, observed) = (self.tagged, self.observed);
+        json!({ "source": source, "prepare": self.table, "tagged": tagged, "observed": observed })
     }
 
     fn run(

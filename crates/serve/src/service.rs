@@ -26,13 +26,20 @@ use crate::{
 /// One project that answers requests.
 pub struct Service {
     manifest: Arc<ProjectManifest>,
-    schema: ProjectSchema,
     state: RwLock<State>,
     draining: AtomicBool,
     queue: Queue,
     metrics: ProjectMetrics,
+    documents: RwLock<Documents>,
+}
+
+/// What is told of the requests that are answered.
+#[derive(Clone)]
+struct Documents {
     openapi: Bytes,
     docs: Bytes,
+    /// Attributes that are answered.
+    sample: Value,
 }
 
 /// A loaded model that has answered its sample request.
@@ -86,17 +93,13 @@ impl Service {
         let limits = Limits { queue: options.max_queue, batch: options.max_batch.max(1), workers };
         let queue = Queue::start(project.name.as_str(), limits, metrics.clone())
             .map_err(ServeError::threads)?;
-        let schema = registration.schema();
-        let openapi = openapi::document(&manifest, &schema);
-        let docs = docs::page(&manifest, &openapi);
+        let documents = Documents::new(&manifest, registration.schema());
         Ok(Arc::new(Self {
-            schema,
             state: RwLock::new(State::NotReady("no model is loaded yet".into())),
             draining: AtomicBool::new(false),
             queue,
             metrics,
-            openapi: openapi.to_string().into(),
-            docs: docs.into(),
+            documents: RwLock::new(documents),
             manifest,
         }))
     }
@@ -105,6 +108,9 @@ impl Service {
     pub fn load(&self, model: Model) {
         let metrics = self.metrics.model(model.version.get());
         let Model { predictor, version, card } = model;
+        // What a model is asked may be its own.
+        let documents = Documents::new(&self.manifest, predictor.schema());
+        *self.documents.write().unwrap_or_else(PoisonError::into_inner) = documents;
         let loaded = Arc::new(Loaded { predictor, version, card, metrics });
         self.set(State::Ready(loaded));
         self.metrics.ready(true);
@@ -145,11 +151,15 @@ impl Service {
     }
 
     pub(crate) fn openapi(&self) -> Bytes {
-        self.openapi.clone()
+        self.documents().openapi
     }
 
     pub(crate) fn docs(&self) -> Bytes {
-        self.docs.clone()
+        self.documents().docs
+    }
+
+    fn documents(&self) -> Documents {
+        self.documents.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn max_body(&self) -> usize {
@@ -230,7 +240,7 @@ impl Service {
         let data = json!({
             "identifier": "sample",
             "namespace": self.name(),
-            "attributes": self.schema.sample,
+            "attributes": self.documents().sample,
         });
         json!({ "data": data }).to_string()
     }
@@ -244,6 +254,14 @@ impl Service {
 
     fn set(&self, state: State) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+}
+
+impl Documents {
+    fn new(manifest: &ProjectManifest, schema: ProjectSchema) -> Self {
+        let openapi = openapi::document(manifest, &schema);
+        let docs = docs::page(manifest, &openapi);
+        Self { openapi: openapi.to_string().into(), docs: docs.into(), sample: schema.sample }
     }
 }
 

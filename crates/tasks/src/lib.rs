@@ -8,6 +8,7 @@
 mod embedding;
 mod language;
 mod near_duplicates;
+mod regression;
 mod text_classification;
 mod token_classification;
 
@@ -16,6 +17,7 @@ use mesh_core::{Registration, manifest::TaskName};
 pub use embedding::{Embedding, EmbeddingParameters, OneOrMany, Texts, Vectors};
 pub use language::{Language, LanguageParameters, LanguageScore, Languages};
 pub use near_duplicates::{BandKeys, NearDuplicates, NearDuplicatesParameters};
+pub use regression::{Predictions, Regression, RegressionParameters, Rows};
 pub use text_classification::{Label, Labels, Text, TextClassification};
 pub use token_classification::{Entities, Entity, TokenClassification, TokenParameters};
 
@@ -26,6 +28,7 @@ pub fn registrations() -> Vec<Registration> {
         Registration::of::<Embedding>(TaskName::Embedding.as_str()),
         Registration::of::<Language>(TaskName::Language.as_str()),
         Registration::of::<NearDuplicates>(TaskName::NearDuplicates.as_str()),
+        Registration::of::<Regression>(TaskName::Regression.as_str()),
         Registration::of::<TextClassification>(TaskName::TextClassification.as_str()),
         Registration::of::<TokenClassification>(TaskName::TokenClassification.as_str()),
     ]

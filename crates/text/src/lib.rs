@@ -14,6 +14,7 @@
 //! ```
 
 mod fasttext;
+mod html;
 mod identify;
 mod language;
 mod locale;
@@ -25,6 +26,7 @@ mod treebank;
 mod words;
 
 pub use fasttext::{FastText, LanguageModelError, LanguageModelErrorKind};
+pub use html::html_text;
 pub use identify::{LANGUAGE_FILE, LanguageIdentifier, pack_identifier};
 pub use language::language;
 pub use locale::{Locale, LocaleError, language_code, unsupported};

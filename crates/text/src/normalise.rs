@@ -1,13 +1,18 @@
 use mesh_core::manifest::{Normalise, UnicodeForm};
+
+use crate::html_text;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-/// Brings a text into the form that a manifest asks for: entities decoded, Unicode composed,
+/// Brings a text into the form that a manifest asks for: HTML made text, entities decoded, Unicode composed,
 /// white space collapsed, in this order.
 #[must_use]
 pub fn normalise(text: &str, options: &Normalise) -> String {
-    let decoded = match options.html_entities && text.contains('&') {
-        true => html_escape::decode_html_entities(text),
-        false => text.into(),
+    let decoded = match options {
+        Normalise { html: true, .. } if text.contains(['<', '&']) => html_text(text).into(),
+        Normalise { html_entities: true, .. } if text.contains('&') => {
+            html_escape::decode_html_entities(text)
+        }
+        _ => text.into(),
     };
     let composed: String = match options.unicode {
         UnicodeForm::Nfc if is_nfc_quick(decoded.chars()) == IsNormalized::Yes => decoded.into(),
@@ -38,7 +43,7 @@ mod tests {
         #[test]
         fn twice_is_once(text in "\\PC{0,40}") {
             for unicode in [UnicodeForm::None, UnicodeForm::Nfc, UnicodeForm::Nfkc] {
-                let options = Normalise { unicode, whitespace: true, html_entities: false };
+                let options = Normalise { unicode, ..Normalise::default() };
                 let once = normalise(&text, &options);
                 prop_assert_eq!(normalise(&once, &options), once);
             }

@@ -42,6 +42,15 @@ pub enum TrainErrorKind {
     /// Tags of a sentence are not those of its tokens.
     #[error("the sentence `{0}` has other tags than tokens")]
     Tags(String),
+    /// A number below zero has no place on a logarithmic scale.
+    #[error("{0} is below zero, which has no place on a logarithmic scale")]
+    Negative(String),
+    /// The dataset does not say which field the trees start from.
+    #[error("the dataset has no field that is the seasonal-naive baseline")]
+    NoBaseline,
+    /// Trees cannot be grown.
+    #[error("the trees cannot be grown")]
+    Trees,
     /// No text has a feature that is kept.
     #[error("no features are left")]
     NoFeatures,
@@ -71,6 +80,11 @@ impl TrainError {
                  [source]"
             }
             TrainErrorKind::NoFeatures => "lower `min_documents` in [train.linear] `features`",
+            TrainErrorKind::Negative(_) => {
+                "take `scale = \"plain\"` in [train.boosted_trees], or reject such rows"
+            }
+            TrainErrorKind::NoBaseline => "add the baseline's days to `lags` in [prepare.series]",
+            TrainErrorKind::Trees => "look for numbers that are far too large in the source",
             TrainErrorKind::Dataset => "run prepare again: `mesh run <project>:prepare --force`",
             _ => "check the disk, then run again",
         };

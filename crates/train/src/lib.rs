@@ -18,6 +18,7 @@
 //! # Ok::<(), mesh_core::Interrupted>(())
 //! ```
 
+mod boosted;
 mod cache;
 mod calibrate;
 mod card;
@@ -33,6 +34,7 @@ mod solver;
 mod step;
 mod vectorizer;
 
+pub use boosted::{FeatureRow, RegressionBaseline, RegressionCard, RegressionMetrics, TreesRow};
 pub use calibrate::{MIN_CALIBRATION_ROWS, temperature};
 pub use card::{Calibration, Card, DataFacts, FamilyRow, SearchRow, TopFeatures};
 pub use crf::{TaggerBaseline, TaggerCard, TaggerMetrics, TaggerRow};

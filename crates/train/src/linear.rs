@@ -2,18 +2,23 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use mesh_core::{StepContext, Unit, manifest::LinearOptions};
+use mesh_core::{
+    StepContext, Unit,
+    manifest::{Features, LinearOptions},
+};
 use mesh_dataset::{Dataset, SplitName};
 use mesh_engine::{LINEAR_FORMAT, LinearDescription, LinearModel};
 
 use crate::{
-    Matrix, Solution, TopFeatures, TrainError, TrainErrorKind, Vectorizer,
+    Calibration, Matrix, Solution, TopFeatures, TrainError, TrainErrorKind, Vectorizer,
     fit::{Fit, FitOptions, Rows, Splits, Stopped, check, class},
     vectorizer::Counter,
 };
 
 /// Features that the card names per label.
 const TOP_FEATURES: usize = 12;
+/// Texts with no more words than this, in the mean, are short.
+const SHORT_TEXTS: f64 = 50.0;
 
 /// A fitted linear model.
 pub(crate) struct LinearFit {
@@ -31,7 +36,8 @@ pub(crate) struct LinearTrainer<'a> {
 impl LinearTrainer<'_> {
     pub(crate) fn fit(&self, labels: &[String]) -> Result<(LinearFit, Fit), Stopped> {
         let started = Instant::now();
-        let vectorizer = self.vectorizer()?;
+        let chosen = self.features();
+        let vectorizer = self.vectorizer(&chosen)?;
         let splits = Splits {
             train: self.rows(SplitName::Train, &vectorizer, labels)?,
             validation: self.rows(SplitName::Validation, &vectorizer, labels)?,
@@ -53,13 +59,23 @@ impl LinearTrainer<'_> {
         let mut fit = options.fit(&splits, labels, self.context)?;
         fit.seconds.insert("features", features);
         let top_features = top_features(labels, vectorizer.vocabulary(), &fit.solution);
-        let model = self.model(labels, &vectorizer, &fit.solution, fit.calibration.temperature)?;
+        let model = self.model(labels, (chosen, &vectorizer), &fit.solution, &fit.calibration)?;
         Ok((LinearFit { model, top_features }, fit))
     }
 
-    fn vectorizer(&self) -> Result<Vectorizer, Stopped> {
+    /// The features of the manifest, with what it leaves open. Short texts have few words, of
+    /// which many are rare: the characters inside tell of those too.
+    fn features(&self) -> Features {
+        let train = self.dataset.statistics().splits.get(SplitName::Train.as_str());
+        let short = train.is_some_and(|train| train.words.mean <= SHORT_TEXTS);
+        let chars = if short { [3, 5] } else { [0, 0] };
+        let features = &self.options.features;
+        Features { char_ngrams: features.char_ngrams.or(Some(chars)), ..features.clone() }
+    }
+
+    fn vectorizer(&self, features: &Features) -> Result<Vectorizer, Stopped> {
         let rows = self.dataset.rows(SplitName::Train);
-        let mut counter = Counter::new(&self.options.features);
+        let mut counter = Counter::new(features);
         let task = self.context.progress.begin("count features", Some(rows * 2), Unit::Items);
         for (index, document) in self.dataset.read(SplitName::Train)?.enumerate() {
             counter.add(&document?.text);
@@ -100,15 +116,15 @@ impl LinearTrainer<'_> {
     fn model(
         &self,
         labels: &[String],
-        vectorizer: &Vectorizer,
+        (features, vectorizer): (Features, &Vectorizer),
         solution: &Solution,
-        temperature: f32,
+        calibration: &Calibration,
     ) -> Result<LinearModel, Stopped> {
         let description = LinearDescription {
             format: LINEAR_FORMAT,
             labels: labels.to_vec(),
-            features: self.options.features.clone(),
-            temperature,
+            features,
+            temperature: calibration.temperature,
         };
         // Two columns of a binary model are each other's negative: one says it all.
         let collapse = |row: &[f32]| match row {

@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use mesh_core::{
     ArtifactKind, Digest, GateFailure, Inputs, Step, StepContext, StepError, StepName, StepOutcome,
     StepOutput,
+    features::FeatureSchema,
     manifest::{
         Metric, ModelTable, ProjectManifest, ProjectTable, TaskName, TrainModel, TrainTable,
     },
@@ -14,7 +15,8 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::{
-    Card, DataFacts, FamilyRow, TaggerCard, TrainError, TrainErrorKind,
+    Card, DataFacts, FamilyRow, RegressionCard, TaggerCard, TrainError, TrainErrorKind,
+    boosted::BoostedTrainer,
     crf::CrfTrainer,
     fit::{self, Fit, Stopped},
     head::HeadTrainer,
@@ -30,7 +32,7 @@ pub struct Train {
 }
 
 /// Raised whenever the same dataset and options would give another model.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("failed to write {file}")]
@@ -114,8 +116,10 @@ impl Train {
         if families.len() > 1 {
             notes.push("macro-F1 on the validation split chose the family of models".to_owned());
         }
+        let mut options = self.table.linear.clone();
         let (features, top_features, labels) = match &chosen.model {
             FittedModel::Linear(fit) => {
+                options.features = fit.model.description.features.clone();
                 let labels = fit.model.description.labels.clone();
                 (fit.model.vocabulary.len(), fit.top_features.clone(), labels)
             }
@@ -134,7 +138,7 @@ impl Train {
                 labels,
                 leaks_mended: leakage.moved + leakage.dropped,
             },
-            options: self.table.linear.clone(),
+            options,
             encoder_head: head.then(|| self.table.encoder_head.clone()),
             families,
             seed: self.table.seed,
@@ -228,6 +232,48 @@ impl Train {
     }
 }
 
+impl Train {
+    /// Trains a model that tells a number.
+    fn run_regression(
+        &self,
+        (dataset, digest): (&Dataset, Digest),
+        output: &StepOutput,
+        context: &StepContext,
+    ) -> Result<StepOutcome, StepError> {
+        let trainer = BoostedTrainer { dataset, table: &self.table, context };
+        let trained = trainer.train().map_err(|stop| Self::fail(context, stop))?;
+        let below = |(metric, demanded): (&Metric, &f64)| {
+            let measured = trained.metrics.metric(*metric);
+            let metric = metric.to_string();
+            // What is not a number has not reached anything.
+            let failed = measured.is_nan() || measured < *demanded;
+            failed.then_some(GateFailure { metric, measured, demanded: *demanded })
+        };
+        let refused: Vec<GateFailure> = self.table.gate.iter().filter_map(below).collect();
+        if !refused.is_empty() {
+            return Err(StepError::gate(context, StepName::Train, &refused));
+        }
+        let failed = |error: TrainError| StepError::failed(context, StepName::Train, error);
+        trained.model.write(&output.dir).map_err(|error| failed(error.into()))?;
+        let schema = serde_json::to_string_pretty(&trained.schema).unwrap_or_default();
+        write(&output.dir, FeatureSchema::FILE, &schema, context)?;
+        let card = RegressionCard::new(&self.project, &self.table, (dataset, digest), &trained);
+        let json = serde_json::to_string_pretty(&card).unwrap_or_default();
+        write(&output.dir, Card::JSON, &json, context)?;
+        write(&output.dir, Card::MARKDOWN, &card.markdown(), context)?;
+        let metrics = &card.metrics;
+        Ok(StepOutcome {
+            summary: json!({
+                "metrics": { "r2": metrics.r2, "mae": metrics.mae, "r2_gain": metrics.r2_gain },
+                "baseline": metrics.baseline,
+                "features": card.features.len(),
+                "model": card.model,
+            }),
+            report: json!({ "seconds": trained.seconds }),
+        })
+    }
+}
+
 impl Step for Train {
     fn name(&self) -> StepName {
         StepName::Train
@@ -270,6 +316,9 @@ impl Step for Train {
         let dataset = Dataset::open(artifact).map_err(|error| failed(error.into()))?;
         if self.project.task == TaskName::TokenClassification {
             return self.run_tagger((&dataset, artifact.digest()), inputs, output, context);
+        }
+        if self.project.task == TaskName::Regression {
+            return self.run_regression((&dataset, artifact.digest()), output, context);
         }
         let candidates = self.fit(&dataset, inputs, output, context);
         let candidates = candidates.map_err(|stop| Self::fail(context, stop))?;

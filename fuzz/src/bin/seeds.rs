@@ -3,10 +3,10 @@
 
 use std::{error::Error, fs, path::Path};
 
-use mesh_core::manifest::{Features, Precision};
+use mesh_core::manifest::{Features, Precision, Scale};
 use mesh_engine::{
-    EncoderOptions, LINEAR_FORMAT, LinearDescription, LinearModel, LogisticHead, ReferenceEncoder,
-    Target, pack, pack_encoder,
+    Branch, EncoderOptions, LINEAR_FORMAT, LinearDescription, LinearModel, LogisticHead,
+    ReferenceEncoder, Target, TreeModel, TreeNode, pack, pack_encoder, pack_trees,
 };
 use mesh_text::{FastText, pack_identifier};
 
@@ -37,6 +37,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let weights = (vec![1.0, -1.0], vec![0.1]);
     let linear = LinearModel::new(description, vocabulary, vec![1.0, 2.0], weights)?;
     seed("linear_pack", "tiny", &pack(&linear, Precision::F16).0)?;
+    let (branch, left, right) = (Branch::Below(0.5), 1, 2);
+    let split = TreeNode::Split { column: 1, branch, left, right, missing: 1 };
+    let nodes = vec![split, TreeNode::Leaf(1.0), TreeNode::Leaf(2.0)];
+    let (scale, start, relative) = (Scale::Log, Some(0), vec![1]);
+    let (columns, base, roots) = (2, 0.1, vec![0]);
+    let trees = TreeModel { columns, scale, start, relative, base, roots, nodes };
+    seed("trees_pack", "tiny", &pack_trees(&trees)?)?;
     let head = LogisticHead {
         labels: vec!["a".into(), "b".into()],
         temperature: 1.0,

@@ -1,6 +1,6 @@
 //! Texts cut into phrases: runs of words that stand together.
 
-use mesh_core::manifest::{Normalise, UnicodeForm};
+use mesh_core::manifest::Normalise;
 use mesh_text::{Stopwords, normalise, word_indices};
 
 /// The words of a text that are looked at: some fifty pages.
@@ -112,7 +112,7 @@ fn plain(text: &str) -> String {
         '\u{2010}' | '\u{2011}' => Some('-'),
         c => Some(c),
     });
-    let options = Normalise { unicode: UnicodeForm::Nfc, whitespace: false, html_entities: false };
+    let options = Normalise { whitespace: false, ..Normalise::default() };
     normalise(&visible.collect::<String>(), &options)
 }
 

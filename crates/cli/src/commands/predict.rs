@@ -27,8 +27,9 @@ pub(crate) async fn predict(context: &Context, options: &Predict) -> Result<Exit
     let registration = context.projects.registration(project)?;
     let model = deployed(&workspace, project, &Alias::production(), options.version).await?;
     let predictor = registration.load(&model.files)?;
-    if let Some(text) = &options.text {
-        return one(context, predictor.as_ref(), text, options.parameters.as_deref());
+    let text = options.text.as_ref().map(|text| json!({ "content": text }).to_string());
+    if let Some(attributes) = text.as_ref().or(options.attributes.as_ref()) {
+        return one(context, predictor.as_ref(), attributes, options.parameters.as_deref());
     }
     let input = options.input.as_deref().unwrap_or(Path::new("-"));
     let run = Many { context, predictor, parameters: options.parameters.as_deref() };
@@ -38,13 +39,13 @@ pub(crate) async fn predict(context: &Context, options: &Predict) -> Result<Exit
 fn one(
     context: &Context,
     predictor: &dyn Predictor,
-    text: &str,
+    attributes: &str,
     parameters: Option<&str>,
 ) -> Result<ExitCode, CliError> {
-    let attributes = json!({ "content": text }).to_string();
-    let input = predictor.parse(&attributes, parameters).map_err(|errors| {
+    let input = predictor.parse(attributes, parameters).map_err(|errors| {
         let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        CliError::usage("ask about the text", told.join("; "))
+        let sample = predictor.schema().sample;
+        CliError::usage("ask the model", format!("{}\nit answers: {sample}", told.join("; ")))
     })?;
     match predictor.predict(vec![input]).pop() {
         Some(Ok(answer)) => {

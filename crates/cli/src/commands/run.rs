@@ -239,7 +239,8 @@ fn facts(step: StepName, summary: &Value, report: &Value) -> Option<String> {
 /// The headline metric of a model: `macro_f1 0.975 [0.961, 0.987]`.
 pub(crate) fn headline(summary: &Value) -> Option<String> {
     let metrics = summary.get("metrics")?.as_object()?;
-    let (name, metric) = metrics.get_key_value("macro_f1").or_else(|| metrics.iter().next())?;
+    let first = ["macro_f1", "f1", "r2"].iter().find_map(|name| metrics.get_key_value(*name));
+    let (name, metric) = first.or_else(|| metrics.iter().next())?;
     let number = |key: &str| metric.get(key).and_then(Value::as_f64);
     let value = number("value").or_else(|| metric.as_f64())?;
     Some(match (number("low"), number("high")) {

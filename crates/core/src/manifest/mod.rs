@@ -4,11 +4,13 @@
 //! for editors and the reference in `docs/manifest.md`. Unknown keys are refused, all of them at
 //! once, each with its line and the key that was probably meant.
 
+mod conflicts;
 mod error;
 mod model;
 mod parse;
 mod project;
 mod source;
+mod table;
 mod train;
 mod workspace;
 
@@ -20,8 +22,9 @@ pub use project::{
     UnicodeForm,
 };
 pub use source::{Columns, Format, Labels, SourceTable, SplitFiles, TextEncoding};
+pub use table::{FeaturesTable, SeriesTable};
 pub use train::{
-    ClassWeight, CrfOptions, EncoderHeadOptions, Features, LinearOptions, Metric, TrainModel,
-    TrainTable,
+    BoostedTreesOptions, ClassWeight, CrfOptions, EncoderHeadOptions, Features, LinearOptions,
+    Metric, Scale, TrainModel, TrainTable, TreesStart,
 };
 pub use workspace::{HttpTable, RegistryTable, StoreTable, WorkspaceManifest, WorkspaceTable};

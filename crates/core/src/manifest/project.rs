@@ -3,8 +3,11 @@ use std::{collections::BTreeMap, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ManifestError, ModelTable, SourceTable, TrainTable, error::Finding, parse};
-use crate::{ApiVersion, Digest, ProjectName, manifest::ManifestErrorKind};
+use super::{
+    FeaturesTable, ManifestError, ModelTable, SeriesTable, SourceTable, TrainTable,
+    conflicts::conflicts, parse,
+};
+use crate::{ApiVersion, Digest, ProjectName};
 
 /// `project.toml`: a project. The tables that are there say which steps it has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +79,8 @@ pub enum TaskName {
     Language,
     /// A signature per text, by which near-duplicates are found. It has no model.
     NearDuplicates,
+    /// A number per row of numbers, names and days.
+    Regression,
 }
 
 /// `[prepare]`
@@ -95,6 +100,10 @@ pub struct PrepareTable {
     pub min_characters: usize,
     /// Texts with more characters are rejected.
     pub max_characters: usize,
+    /// The columns by which the task `regression` tells a number.
+    pub features: Option<FeaturesTable>,
+    /// What becomes of a number that is one per day.
+    pub series: Option<SeriesTable>,
 }
 
 /// `split = { ... }` in `[prepare]`
@@ -135,6 +144,8 @@ pub struct Normalise {
     pub unicode: UnicodeForm,
     /// Runs of white space become one space, ends are trimmed.
     pub whitespace: bool,
+    /// Texts are HTML: tags, scripts, styles and comments are removed and entities decoded.
+    pub html: bool,
     /// HTML entities are decoded (`&amp;` becomes `&`).
     pub html_entities: bool,
 }
@@ -244,7 +255,7 @@ impl ProjectManifest {
     /// Every problem with line, key and suggestion.
     pub fn parse(file: &str, text: &str) -> Result<Self, ManifestError> {
         let manifest: Self = parse::parse(file, text)?;
-        let findings = manifest.conflicts(text);
+        let findings = conflicts(&manifest, text);
         if findings.is_empty() {
             Ok(manifest)
         } else {
@@ -256,154 +267,6 @@ impl ProjectManifest {
     #[must_use]
     pub fn json_schema() -> schemars::Schema {
         schemars::schema_for!(Self)
-    }
-
-    /// What is wrong with values that are valid each by itself.
-    fn conflicts(&self, text: &str) -> Vec<Finding> {
-        let mut found = Vec::new();
-        let mut conflict = |key: &str, message: String, help: &str| {
-            found.push(Finding {
-                kind: ManifestErrorKind::Conflict,
-                key: key.to_owned(),
-                message,
-                help: Some(help.to_owned()),
-                span: parse::span_of(text, key).unwrap_or(0..0),
-            });
-        };
-        if let Some(source) = &self.source {
-            if source.sha256.is_none() && !source.url.starts_with("file:") {
-                let message = "`sha256` is missing: a source that is fetched must be pinned";
-                let help = "`mesh source pin <url>` fetches it once and prints its digest";
-                conflict("source", message.into(), help);
-            }
-            if let Some((key, message)) = source.labels.conflict() {
-                conflict(key, message, "write one name more than limits, limits ascending");
-            }
-        }
-        if let Some(prepare) = &self.prepare {
-            let split = &prepare.split;
-            let shares = [split.train, split.validation, split.test];
-            let sum: f64 = shares.iter().sum();
-            if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || (sum - 1.0).abs() > 1e-6 {
-                let message = format!("the shares of `split` must add up to 1, they are {sum}");
-                conflict(
-                    "prepare.split",
-                    message,
-                    "such as train = 0.8, validation = 0.1, test = 0.1",
-                );
-            }
-            let columns = self.source.as_ref().map(|source| &source.columns);
-            let needs = |column: &str| {
-                format!("`method` needs a column: set `{column}` in [source.columns]")
-            };
-            let help = "docs/prepare.md tells how splits are made";
-            match split.method {
-                SplitMethod::Grouped if columns.is_some_and(|c| c.group.is_none()) => {
-                    conflict("prepare.split.method", needs("group"), help);
-                }
-                SplitMethod::ByTime if columns.is_some_and(|c| c.time.is_none()) => {
-                    conflict("prepare.split.method", needs("time"), help);
-                }
-                _ => {}
-            }
-            let near = &prepare.deduplicate.near;
-            if !(near.threshold > 0.0 && near.threshold < 1.0) {
-                let message = "`threshold` must lie between 0 and 1, both excluded".to_owned();
-                conflict("prepare.deduplicate.near.threshold", message, "0.8 is a good start");
-            }
-            if near.shingle == 0 || !(2..=1024).contains(&near.permutations) {
-                let message = "`shingle` starts at 1, `permutations` lies in 2 to 1024".to_owned();
-                conflict("prepare.deduplicate.near", message, "5 and 128 are good starts");
-            }
-            if self.source.is_none() {
-                conflict("prepare", "[prepare] needs a [source]".into(), "add a [source] table");
-            }
-        }
-        if self.train.is_some() && self.prepare.is_none() {
-            conflict("train", "[train] needs a [prepare]".into(), "add a [prepare] table");
-        }
-        if let Some((key, message)) = self.train.as_ref().and_then(TrainTable::conflict) {
-            conflict(key, message, "docs/train.md describes every option");
-        }
-        if let Some((key, message)) = self.model.as_ref().and_then(ModelTable::conflict) {
-            conflict(key, message, "`mesh source pin <url>` fetches it once and prints its digest");
-        }
-        if self.project.task == TaskName::Language {
-            if self.train.is_some() {
-                let help = "leave out [train]: [model] brings what fastText trained";
-                conflict("train", "a project of the task `language` is not trained".into(), help);
-            }
-            let encoders = self.model.as_ref().and_then(ModelTable::encoder_key);
-            if let Some(key) = encoders {
-                let message = format!("`{key}` is for encoders, not for a model of fastText");
-                conflict(&format!("model.{key}"), message, "leave it out");
-            }
-        }
-        let families = self.train.as_ref().map(|train| train.model.families());
-        for family in families.unwrap_or_default() {
-            if family.takes_encoder() && self.model.is_none() {
-                let help = "add a [model] table with the `url` of an encoder";
-                conflict("train.model", format!("`{family}` needs a [model]"), help);
-            }
-            if family.tags() != (self.project.task == TaskName::TokenClassification) {
-                let message = format!("`{family}` does not do the task `{}`", self.project.task);
-                let help = "`crf` and `crf-encoder` are for `token-classification`, the others \
-                            for the rest";
-                conflict("train.model", message, help);
-            }
-        }
-        if self.project.task == TaskName::TokenClassification && self.train.is_none() {
-            let help = "add a [train] table with `model = \"crf\"`";
-            conflict("project.task", "`token-classification` needs a [train]".into(), help);
-        }
-        if !self.project.task.has_model() {
-            let tables = [
-                ("source", self.source.is_some()),
-                ("model", self.model.is_some()),
-                ("prepare", self.prepare.is_some()),
-                ("train", self.train.is_some()),
-                ("compile", self.compile.is_some()),
-            ];
-            for (table, _) in tables.into_iter().filter(|(_, there)| *there) {
-                let task = self.project.task;
-                let message = format!("a project of the task `{task}` has no model: no [{table}]");
-                conflict(table, message, "leave it out: [project] and [serve] are all it needs");
-            }
-        }
-        if let Some(compile) = &self.compile {
-            if self.train.is_none() && self.model.is_none() {
-                let help = "add a [train] table, or a [model] table with a pre-trained encoder";
-                conflict("compile", "[compile] needs a [train] or a [model]".into(), help);
-            }
-            if compile.targets.is_empty() {
-                let help = "`targets = [\"native\"]` compiles for the machine that it runs on";
-                conflict("compile.targets", "there is no target to compile for".into(), help);
-            }
-            let texts = compile.texts.as_ref();
-            if texts.is_some_and(|t| t.sha256.is_none() && !t.url.starts_with("file:")) {
-                let message = "`sha256` is missing: texts that are fetched must be pinned";
-                let help = "`mesh source pin <url>` fetches it once and prints its digest";
-                conflict("compile.texts", message.into(), help);
-            }
-            for (metric, value) in &compile.gate {
-                let range = match metric.as_str() {
-                    "agreement" | "cosine" => 0.0..=1.0,
-                    "speedup" => 0.0..=f64::MAX,
-                    _ => {
-                        let message = format!("`{metric}` is not a gate of compile");
-                        let help = "known are `agreement`, `cosine` and `speedup`";
-                        conflict(&format!("compile.gate.{metric}"), message, help);
-                        continue;
-                    }
-                };
-                if !range.contains(value) {
-                    let message = format!("`{metric}` cannot be {value}");
-                    let help = "`agreement` and `cosine` are 0 to 1, `speedup` is 0 or more";
-                    conflict(&format!("compile.gate.{metric}"), message, help);
-                }
-            }
-        }
-        found
     }
 }
 
@@ -418,6 +281,7 @@ impl TaskName {
             Self::Keywords => "keywords",
             Self::Language => "language",
             Self::NearDuplicates => "near-duplicates",
+            Self::Regression => "regression",
         }
     }
 
@@ -443,6 +307,8 @@ impl Default for PrepareTable {
             max_rejected: 0.05,
             min_characters: 1,
             max_characters: 1_000_000,
+            features: None,
+            series: None,
         }
     }
 }
@@ -456,7 +322,12 @@ impl Default for Split {
 
 impl Default for Normalise {
     fn default() -> Self {
-        Self { unicode: UnicodeForm::default(), whitespace: true, html_entities: false }
+        Self {
+            unicode: UnicodeForm::default(),
+            whitespace: true,
+            html: false,
+            html_entities: false,
+        }
     }
 }
 

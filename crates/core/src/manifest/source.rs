@@ -41,6 +41,10 @@ pub struct SourceTable {
     /// Which column is what.
     #[serde(default)]
     pub columns: Columns,
+    /// Rows that are left out by what a column holds: patterns such as
+    /// `{ country = ["X*", "unknown"] }`.
+    #[serde(default)]
+    pub leave_out: BTreeMap<String, Vec<String>>,
     /// How labels are made from what the source holds.
     #[serde(default)]
     pub labels: Labels,
@@ -91,13 +95,15 @@ pub enum TextEncoding {
 pub struct Columns {
     /// The text.
     pub text: String,
-    /// The label, or the number that is cut into bins.
+    /// The label, or the number that is cut into bins; for the task `regression` the number that
+    /// is told.
     pub label: String,
     /// An identifier of the document; the file and line where there is none.
     pub id: Option<String>,
-    /// Documents of one group stay in one split: `split.method = "grouped"`.
+    /// Documents of one group stay in one split: `split.method = "grouped"`. Of a series, what
+    /// it is a series of.
     pub group: Option<String>,
-    /// A date or time (ISO 8601) or a number: `split.method = "by-time"`.
+    /// A date or time (ISO 8601) or a number: `split.method = "by-time"`. Of a series, the day.
     pub time: Option<String>,
     /// The split that the source gives: `train`, `validation` or `test`.
     pub split: Option<String>,
@@ -133,6 +139,27 @@ pub struct SplitFiles {
     /// Files of the test split; without it, it is cut from the training split.
     #[serde(default)]
     pub test: Option<String>,
+}
+
+impl SourceTable {
+    /// Files of a format at a URL, everything else left to its default.
+    #[must_use]
+    pub fn of(url: String, format: Format) -> Self {
+        Self {
+            url,
+            format,
+            sha256: None,
+            splits: None,
+            header: None,
+            skip_lines: 0,
+            delimiter: None,
+            quoted: None,
+            encoding: TextEncoding::default(),
+            columns: Columns::default(),
+            leave_out: BTreeMap::new(),
+            labels: Labels::default(),
+        }
+    }
 }
 
 impl Default for Columns {

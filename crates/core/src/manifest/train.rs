@@ -3,13 +3,13 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Gate, TrainModels, source::Labels};
+use super::{Gate, TaskName, TrainModels, source::Labels};
 
 /// `[train]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainTable {
-    /// Which family of models; with several, macro-F1 on the validation split decides.
+    /// Which family of models; with several, the validation split decides.
     pub model: TrainModels,
     /// The seed of everything random.
     #[serde(default = "default_seed")]
@@ -26,6 +26,9 @@ pub struct TrainTable {
     /// Options of `model = "crf"` and `model = "crf-encoder"`.
     #[serde(default)]
     pub crf: CrfOptions,
+    /// Options of `model = "boosted-trees"`.
+    #[serde(default)]
+    pub boosted_trees: BoostedTreesOptions,
 }
 
 /// Families of models.
@@ -42,6 +45,8 @@ pub enum TrainModel {
     Crf,
     /// The same, with the vectors of the words from the encoder in `[model]`, which stays as it is.
     CrfEncoder,
+    /// Gradient-boosted trees on the columns of a table.
+    BoostedTrees,
 }
 
 /// Metrics that a gate can demand, measured on the test split.
@@ -57,6 +62,11 @@ pub enum Metric {
     MacroF1,
     /// The harmonic mean of precision and recall of entities, for `token-classification`.
     F1,
+    /// The share of the variance that is told, for `regression`.
+    R2,
+    /// By how much that is above the baseline's, for `regression`: the lower end of its 95%
+    /// interval, so that 0 demands to beat the baseline by more than chance explains.
+    R2Gain,
 }
 
 /// `[train.linear]`
@@ -118,6 +128,56 @@ pub struct CrfOptions {
     pub tolerance: f64,
 }
 
+/// `[train.boosted_trees]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BoostedTreesOptions {
+    /// The scale on which numbers are fitted and R2 is measured.
+    pub scale: Scale,
+    /// What the trees add to.
+    pub start: TreesStart,
+    /// Differences from the start beyond this share of the training split's, in size, count no more
+    /// than those at it: below 1, outliers have less of a say.
+    #[schemars(range(min = 0.5, max = 1.0))]
+    pub clip: f64,
+    /// The most leaves of a tree, each to try. With more than one, the validation split decides.
+    pub max_leaves: Vec<usize>,
+    /// The fewest rows of a leaf.
+    pub min_leaf_rows: u32,
+    /// How much of what is left each tree takes away.
+    pub learning_rate: f64,
+    /// The most trees. The validation split decides how many of them are kept.
+    pub max_trees: usize,
+    /// Whether the model is fitted once more, with what was chosen, on the training and the
+    /// validation split together.
+    pub refit: bool,
+}
+
+/// The scale on which numbers are fitted and R2 is measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Scale {
+    /// As they are.
+    #[default]
+    Plain,
+    /// ln(1 + y), for numbers from 0 on that grow by factors, such as counts.
+    Log,
+}
+
+/// What boosted trees add to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TreesStart {
+    /// One number for all rows.
+    #[default]
+    Constant,
+    /// The seasonal-naive baseline of the row, which needs a `[prepare.series]`. What else is
+    /// known of the days before is told by how far it is above the baseline, on the scale.
+    Baseline,
+}
+
 /// `features = { ... }` in `[train.linear]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -125,8 +185,9 @@ pub struct Features {
     /// The shortest and the longest run of words that is a feature; `[0, 0]` for none.
     pub word_ngrams: [usize; 2],
     /// The shortest and the longest run of characters inside a word that is a feature, the
-    /// word's edges counted as a character; `[0, 0]` for none.
-    pub char_ngrams: [usize; 2],
+    /// word's edges counted as a character; `[0, 0]` for none. Left out, it is `[3, 5]` where
+    /// the texts of the training split have 50 words at most in the mean, else none.
+    pub char_ngrams: Option<[usize; 2]>,
     /// Features in fewer documents than this are left out.
     pub min_documents: u32,
     /// Features in a larger share of documents than this are left out.
@@ -161,8 +222,9 @@ impl TrainTable {
     pub(super) fn conflict(&self) -> Option<(&'static str, String)> {
         let features = &self.linear.features;
         let range = |[low, high]: [usize; 2]| low <= high && high <= 8 && (low > 0 || high == 0);
-        let none = features.word_ngrams[1] == 0 && features.char_ngrams[1] == 0;
-        if !range(features.word_ngrams) || !range(features.char_ngrams) || none {
+        let chars = features.char_ngrams.unwrap_or_default();
+        let none = features.word_ngrams[1] == 0 && chars[1] == 0;
+        if !range(features.word_ngrams) || !range(chars) || none {
             let message = "`word_ngrams` and `char_ngrams` are [shortest, longest], 1 to 8, and \
                            only one of them may be [0, 0]";
             return Some(("train.linear.features", message.into()));
@@ -181,8 +243,25 @@ impl TrainTable {
         if self.crf.l2.is_empty() || self.crf.l2.iter().any(|l2| !(*l2 > 0.0 && l2.is_finite())) {
             return Some(("train.crf.l2", "`l2` must list at least one number above 0".into()));
         }
-        let tags = self.model.families().iter().any(|family| family.tags());
-        if let Some((metric, _)) = self.gate.iter().find(|(m, _)| (**m == Metric::F1) != tags) {
+        let trees = &self.boosted_trees;
+        let leaves = trees.max_leaves.iter().all(|leaves| (2..=4096).contains(leaves));
+        if trees.max_leaves.is_empty() || !leaves {
+            let message = "`max_leaves` must list at least one number, each 2 to 4096";
+            return Some(("train.boosted_trees.max_leaves", message.into()));
+        }
+        if !(1..=10_000).contains(&trees.max_trees) {
+            let message = "`max_trees` lies in 1 to 10000";
+            return Some(("train.boosted_trees.max_trees", message.into()));
+        }
+        if !(trees.learning_rate > 0.0 && trees.learning_rate <= 1.0) {
+            let message = "`learning_rate` lies between 0 and 1";
+            return Some(("train.boosted_trees.learning_rate", message.into()));
+        }
+        if !(0.5..=1.0).contains(&trees.clip) {
+            return Some(("train.boosted_trees.clip", "`clip` lies in 0.5 to 1".into()));
+        }
+        let measured = |metric: &Metric| self.model.families().iter().all(|f| f.measures(*metric));
+        if let Some((metric, _)) = self.gate.iter().find(|(metric, _)| !measured(metric)) {
             let message = format!("`{metric}` is not measured of this model");
             return Some(("train.gate", message));
         }
@@ -224,6 +303,8 @@ impl Metric {
             Self::Accuracy => "accuracy",
             Self::MacroF1 => "macro_f1",
             Self::F1 => "f1",
+            Self::R2 => "r2",
+            Self::R2Gain => "r2_gain",
         }
     }
 }
@@ -270,6 +351,7 @@ impl TrainModel {
             Self::EncoderHead => "encoder-head",
             Self::Crf => "crf",
             Self::CrfEncoder => "crf-encoder",
+            Self::BoostedTrees => "boosted-trees",
         }
     }
 
@@ -279,10 +361,28 @@ impl TrainModel {
         matches!(self, Self::EncoderHead | Self::CrfEncoder)
     }
 
-    /// Whether it tags tokens.
+    /// Whether it does a task.
     #[must_use]
-    pub const fn tags(self) -> bool {
-        matches!(self, Self::Crf | Self::CrfEncoder)
+    pub const fn does(self, task: TaskName) -> bool {
+        match self {
+            Self::Crf | Self::CrfEncoder => matches!(task, TaskName::TokenClassification),
+            Self::BoostedTrees => matches!(task, TaskName::Regression),
+            Self::Linear | Self::EncoderHead => {
+                !matches!(task, TaskName::TokenClassification | TaskName::Regression)
+            }
+        }
+    }
+
+    /// Whether a metric is measured of it.
+    #[must_use]
+    pub const fn measures(self, metric: Metric) -> bool {
+        match self {
+            Self::Crf | Self::CrfEncoder => matches!(metric, Metric::F1),
+            Self::BoostedTrees => matches!(metric, Metric::R2 | Metric::R2Gain),
+            Self::Linear | Self::EncoderHead => {
+                matches!(metric, Metric::Accuracy | Metric::MacroF1)
+            }
+        }
     }
 }
 
@@ -298,11 +398,26 @@ impl Default for CrfOptions {
     }
 }
 
+impl Default for BoostedTreesOptions {
+    fn default() -> Self {
+        Self {
+            scale: Scale::default(),
+            start: TreesStart::default(),
+            clip: 1.0,
+            max_leaves: vec![4, 8, 16, 32],
+            min_leaf_rows: 20,
+            learning_rate: 0.05,
+            max_trees: 500,
+            refit: true,
+        }
+    }
+}
+
 impl Default for Features {
     fn default() -> Self {
         Self {
             word_ngrams: [1, 2],
-            char_ngrams: [0, 0],
+            char_ngrams: None,
             min_documents: 2,
             max_document_share: 1.0,
             hash_buckets: 0,

@@ -53,12 +53,13 @@ fn join(ngram: u64, word: u64) -> u64 {
 }
 
 impl Featurizer {
-    /// A featurizer with the options of a manifest.
+    /// A featurizer with the options of a model: what a manifest leaves out, the train step has
+    /// chosen.
     #[must_use]
     pub fn new(options: &Features) -> Self {
         Self {
             words: options.word_ngrams.map(|length| length.min(MAX_NGRAM)),
-            chars: options.char_ngrams.map(|length| length.min(MAX_NGRAM)),
+            chars: options.char_ngrams.unwrap_or_default().map(|length| length.min(MAX_NGRAM)),
             lowercase: options.lowercase,
             buckets: u64::from(options.hash_buckets),
         }
@@ -267,7 +268,7 @@ mod tests {
             hash_buckets in prop::sample::select(vec![0u32, 16, 1 << 20]),
         ) {
             let options = Features {
-                word_ngrams: words, char_ngrams: chars, lowercase, hash_buckets,
+                word_ngrams: words, char_ngrams: Some(chars), lowercase, hash_buckets,
                 ..Features::default()
             };
             let (fast, plain) = both(&options, &text);

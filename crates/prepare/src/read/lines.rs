@@ -133,6 +133,17 @@ pub(super) fn read_jsonl(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), Prepar
     Ok(())
 }
 
+/// The keys of the first object.
+pub(super) fn column_names(file: &Opened<'_>) -> Result<Vec<String>, PrepareError> {
+    let mut lines = Lines::open(file)?;
+    while let Some(line) = lines.next_line()? {
+        if let Ok(Value::Object(object)) = serde_json::from_slice(&line.bytes) {
+            return Ok(object.keys().cloned().collect());
+        }
+    }
+    Ok(Vec::new())
+}
+
 fn json_row(file: &Opened<'_>, bytes: &[u8], origin: &str) -> Result<Row, Reject> {
     let text = decode(bytes, file.source.encoding)?;
     let value: Value =
@@ -140,7 +151,7 @@ fn json_row(file: &Opened<'_>, bytes: &[u8], origin: &str) -> Result<Row, Reject
     let Value::Object(object) = value else {
         return Err(Reject::new("not-json", "the line is no object"));
     };
-    let row = mapped(file.source, origin.to_owned(), |column| match object.get(column)? {
+    let row = mapped(file, origin.to_owned(), |column| match object.get(column)? {
         Value::String(text) => Some(text.clone()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
         other => Some(other.to_string()),

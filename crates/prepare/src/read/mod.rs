@@ -8,9 +8,10 @@ mod whole;
 
 use std::path::Path;
 
+use globset::{Glob, GlobSet, GlobSetBuilder};
 use mesh_core::{
     ProgressTask,
-    manifest::{Format, SourceTable, TextEncoding},
+    manifest::{FeaturesTable, Format, SourceTable, TextEncoding},
 };
 
 use crate::{PrepareError, PrepareErrorKind};
@@ -22,8 +23,17 @@ pub(crate) struct Opened<'a> {
     pub(crate) name: &'a str,
     pub(crate) path: &'a Path,
     pub(crate) source: &'a SourceTable,
+    pub(crate) selection: &'a Selection,
     /// Where it is told how many bytes of it are read.
     pub(crate) progress: &'a dyn ProgressTask,
+}
+
+/// Which columns are read beside those of `[source.columns]`, and which rows are left out.
+pub(crate) struct Selection {
+    /// The columns of features; rows with features have no text.
+    features: Option<Vec<String>>,
+    /// Columns, and what their rows are left out by.
+    leave_out: Vec<(String, GlobSet)>,
 }
 
 /// A row as the source has it.
@@ -36,6 +46,10 @@ pub(crate) struct Row {
     pub(crate) group: Option<String>,
     pub(crate) time: Option<String>,
     pub(crate) split: Option<String>,
+    /// Values of the columns of features.
+    pub(crate) features: Vec<Option<String>>,
+    /// Whether it is left out by what a column holds.
+    pub(crate) left_out: bool,
 }
 
 /// Why a row cannot be used.
@@ -55,7 +69,44 @@ const START: usize = 120;
 /// Longest line or whole-file document that is held in memory.
 const MAX_BYTES: usize = 16 << 20;
 
+impl Selection {
+    pub(crate) fn new(
+        source: &SourceTable,
+        features: Option<&FeaturesTable>,
+    ) -> Result<Self, PrepareError> {
+        let mut leave_out = Vec::new();
+        for (column, patterns) in &source.leave_out {
+            let mut set = GlobSetBuilder::new();
+            for pattern in patterns {
+                let kind = PrepareErrorKind::Pattern(pattern.clone());
+                set.add(
+                    Glob::new(pattern).map_err(|error| PrepareError::new(kind).because(error))?,
+                );
+            }
+            let kind = PrepareErrorKind::Pattern(patterns.join(", "));
+            let set = set.build().map_err(|error| PrepareError::new(kind).because(error))?;
+            leave_out.push((column.clone(), set));
+        }
+        let names = |table: &FeaturesTable| table.columns().map(|(_, name)| name.clone()).collect();
+        Ok(Self { features: features.map(names), leave_out })
+    }
+}
+
 impl Opened<'_> {
+    /// The columns that are read.
+    fn columns(&self) -> Vec<&String> {
+        let columns = &self.source.columns;
+        let text = self.selection.features.is_none().then_some(&columns.text);
+        let mapped = [text, Some(&columns.label)].into_iter().flatten();
+        let optional = [&columns.id, &columns.group, &columns.time, &columns.split];
+        let mapped = mapped.chain(optional.into_iter().flatten());
+        let features = self.selection.features.iter().flatten();
+        mapped
+            .chain(features)
+            .chain(self.selection.leave_out.iter().map(|(name, _)| name))
+            .collect()
+    }
+
     /// The place of a row.
     fn origin(&self, line: u64) -> String {
         format!("{}:{line}", self.name)
@@ -102,16 +153,38 @@ fn decode(bytes: &[u8], encoding: TextEncoding) -> Result<String, Reject> {
     }
 }
 
+/// The columns of a table, in their order.
+pub(crate) fn column_names(file: &Opened<'_>) -> Result<Vec<String>, PrepareError> {
+    match file.source.format {
+        Format::Csv | Format::Tsv => table::column_names(file),
+        Format::Jsonl => lines::column_names(file),
+        Format::Parquet => parquet::column_names(file),
+        other => Err(PrepareError::file(file.name, format!("{other:?} has no columns"))),
+    }
+}
+
 /// The named columns of a row, taken from wherever the format keeps them. A column that is mapped
 /// must have a value, but for the identifier and the group.
 fn mapped(
-    source: &SourceTable,
+    file: &Opened<'_>,
     origin: String,
     mut get: impl FnMut(&str) -> Option<String>,
 ) -> Result<Row, Reject> {
-    let columns = &source.columns;
+    let columns = &file.source.columns;
+    for (column, patterns) in &file.selection.leave_out {
+        if get(column).is_some_and(|value| patterns.is_match(value)) {
+            return Ok(Row { origin, left_out: true, ..Row::default() });
+        }
+    }
     let missing = |column: &str| format!("there is no value in `{column}`");
-    let text = get(&columns.text).ok_or_else(|| Reject::new("no-text", missing(&columns.text)))?;
+    let (mut text, mut features) = (String::new(), Vec::new());
+    match &file.selection.features {
+        Some(names) => features = names.iter().map(|name| get(name)).collect(),
+        None => {
+            text =
+                get(&columns.text).ok_or_else(|| Reject::new("no-text", missing(&columns.text)))?;
+        }
+    }
     let label =
         get(&columns.label).ok_or_else(|| Reject::new("no-label", missing(&columns.label)))?;
     let mut optional = |column: &Option<String>| column.as_ref().and_then(|column| get(column));
@@ -124,15 +197,13 @@ fn mapped(
             return Err(Reject::new(reason, missing(column)));
         }
     }
-    Ok(Row { text, label: Some(label), id, group, time, split, origin })
+    let label = Some(label);
+    Ok(Row { text, label, id, group, time, split, origin, features, left_out: false })
 }
 
 /// Fails if a mapped column is not there.
 fn no_column(file: &Opened<'_>, names: &[String]) -> Result<(), PrepareError> {
-    let columns = &file.source.columns;
-    let optional = [&columns.id, &columns.group, &columns.time, &columns.split];
-    let wanted = [&columns.text, &columns.label].into_iter().chain(optional.into_iter().flatten());
-    for column in wanted {
+    for column in file.columns() {
         if names.contains(column) {
             continue;
         }
@@ -146,7 +217,8 @@ fn no_column(file: &Opened<'_>, names: &[String]) -> Result<(), PrepareError> {
         let (file, column) = (file.name.to_owned(), column.clone());
         let kind = PrepareErrorKind::NoColumn { file, column };
         return Err(PrepareError::new(kind).help(format!(
-            "{hint}It has: {}. Name them in `columns` of [source], or in `header` if the file has none",
+            "{hint}It has: {}. Name them in `columns` of [source] or in [prepare.features], or in `header` if the \
+             file has none",
             names.join(", ")
         )));
     }

@@ -21,10 +21,7 @@ pub(super) fn read_parquet(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), Prep
     };
     let all = names(builder.schema());
     no_column(file, &all)?;
-    let columns = &file.source.columns;
-    let optional = [&columns.id, &columns.group, &columns.time, &columns.split];
-    let wanted: Vec<&String> =
-        [&columns.text, &columns.label].into_iter().chain(optional.into_iter().flatten()).collect();
+    let wanted = file.columns();
     let kept = (0..all.len()).filter(|at| all.get(*at).is_some_and(|name| wanted.contains(&name)));
     let mask = ProjectionMask::roots(builder.parquet_schema(), kept);
     let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0).max(1);
@@ -38,7 +35,7 @@ pub(super) fn read_parquet(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), Prep
         for row in 0..batch.num_rows() {
             number += 1;
             let origin = file.origin(number);
-            let found = mapped(file.source, origin.clone(), |wanted| {
+            let found = mapped(file, origin.clone(), |wanted| {
                 let column = columns.get(names.iter().position(|column| column == wanted)?)?;
                 (!column.is_null(row)).then(|| column.value(row).to_owned())
             });
@@ -47,6 +44,14 @@ pub(super) fn read_parquet(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), Prep
         file.progress.advance((batch.num_rows() as u64).saturating_mul(size) / total);
     }
     Ok(())
+}
+
+/// The columns of a Parquet file.
+pub(super) fn column_names(file: &Opened<'_>) -> Result<Vec<String>, PrepareError> {
+    let opened = File::open(file.path).map_err(|error| PrepareError::file(file.name, error))?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(opened))
+        .map_err(|error| PrepareError::file(file.name, error))?;
+    Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect())
 }
 
 /// A column as text. One that has no text form (lists, structs) has no values.

@@ -17,22 +17,7 @@ const MAX_LINES: usize = 1000;
 /// never closed, or only by another broken one, rejects its line alone: reading goes on at the
 /// next line, so that one broken quote does not swallow the rest of the file.
 pub(super) fn read_table(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), PrepareError> {
-    let source = file.source;
-    let dialect = Dialect::of(source).map_err(|reason| PrepareError::file(file.name, reason))?;
-    let mut table = Table {
-        file,
-        dialect,
-        lines: Lines::open(file)?,
-        back: VecDeque::new(),
-        names: Vec::new(),
-    };
-    table.names = match &source.header {
-        Some(names) => names.clone(),
-        None => match table.next()? {
-            Some(line) => table.header(&line)?,
-            None => return Ok(()),
-        },
-    };
+    let Some(mut table) = Table::open(file)? else { return Ok(()) };
     no_column(file, &table.names)?;
     while let Some(line) = table.next()? {
         if line.bytes.is_empty() && !line.too_long {
@@ -54,7 +39,28 @@ struct Table<'a> {
     names: Vec<String>,
 }
 
-impl Table<'_> {
+/// The columns of CSV and TSV.
+pub(super) fn column_names(file: &Opened<'_>) -> Result<Vec<String>, PrepareError> {
+    Ok(Table::open(file)?.map(|table| table.names).unwrap_or_default())
+}
+
+impl<'a> Table<'a> {
+    /// Opens a file, and reads its header; nothing if the file is empty.
+    fn open(file: &'a Opened<'a>) -> Result<Option<Self>, PrepareError> {
+        let source = file.source;
+        let dialect =
+            Dialect::of(source).map_err(|reason| PrepareError::file(file.name, reason))?;
+        let lines = Lines::open(file)?;
+        let mut table = Self { file, dialect, lines, back: VecDeque::new(), names: Vec::new() };
+        table.names = match &source.header {
+            Some(names) => names.clone(),
+            None => match table.next()? {
+                Some(line) => table.header(&line)?,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(table))
+    }
     fn next(&mut self) -> Result<Option<Line>, PrepareError> {
         match self.back.pop_front() {
             Some(line) => Ok(Some(line)),
@@ -94,11 +100,11 @@ impl Table<'_> {
             self.give_back(taken);
             return Ok(Err(reject));
         }
-        let source = self.file.source;
+        let file = self.file;
         let decoded: Result<Vec<String>, Reject> =
-            fields.iter().map(|field| decode(field, source.encoding)).collect();
+            fields.iter().map(|field| decode(field, file.source.encoding)).collect();
         Ok(decoded.and_then(|fields| {
-            mapped(source, origin.to_owned(), |column| {
+            mapped(file, origin.to_owned(), |column| {
                 let index = self.names.iter().position(|name| name == column)?;
                 fields.get(index).cloned()
             })

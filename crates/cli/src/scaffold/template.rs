@@ -1,0 +1,283 @@
+//! The manifests of new projects, task by task.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use mesh_core::manifest::{Format, TaskName};
+use mesh_prepare::{ColumnKind, SurveyedColumn, survey};
+
+use crate::{args::NewProject, report::CliError};
+
+/// Names that a column of categories may have to be taken for one.
+const MAX_CATEGORIES: usize = 200;
+
+/// The manifest of a new project.
+pub(super) fn manifest(options: &NewProject) -> Result<String, CliError> {
+    let (body, description) = match options.task {
+        TaskName::TokenClassification => entities(options)?,
+        TaskName::Regression => regression(options)?,
+        TaskName::Embedding => pretrained(options, "A vector for a text")?,
+        TaskName::Keywords => pretrained(options, "Which words say what a text is about")?,
+        TaskName::Language => pretrained(options, "Which language a text is in")?,
+        TaskName::NearDuplicates => (String::new(), "Signatures of texts".to_owned()),
+        _ => texts(options)?,
+    };
+    let description = options.description.clone().unwrap_or(description);
+    Ok(format!(
+        "# `mesh schema project` and docs/manifest.md describe every key.\n\n\
+         [project]\nname = \"{}\"\ntask = \"{}\"\ndescription = {}\n\n{body}[serve]\n",
+        options.name,
+        options.task,
+        quoted(&description),
+    ))
+}
+
+/// What to do next.
+pub(super) fn next(options: &NewProject) -> String {
+    let name = &options.name;
+    match options.task {
+        TaskName::NearDuplicates => format!("mesh predict {name} --text '...'"),
+        TaskName::Regression => {
+            format!("mesh run {name} && mesh serve {name}, whose page has a row to ask about")
+        }
+        _ => format!("mesh run {name} && mesh predict {name} --text '...'"),
+    }
+}
+
+/// Texts with labels.
+fn texts(options: &NewProject) -> Result<(String, String), CliError> {
+    let data = data(options)?;
+    let format = format_of(&data)?;
+    let mut source = source(&data, format);
+    if format != Format::FolderPerLabel {
+        let columns = columns(&data, format)?;
+        // A packed one is not looked into before it is fetched.
+        if !columns.is_empty() {
+            find(&columns, "--text", &options.text, &data)?;
+            find(&columns, "--label", &options.label, &data)?;
+        }
+        let (text, label) = (quoted(&options.text), quoted(&options.label));
+        let _ = writeln!(source, "columns = {{ text = {text}, label = {label} }}");
+    }
+    let description = match format {
+        Format::FolderPerLabel => "Which folder a text belongs to".into(),
+        _ => format!("Which {} a text has", options.label),
+    };
+    let body = format!(
+        "{source}\n\
+         [prepare]\nsplit = {{ train = 0.8, validation = 0.1, test = 0.1, seed = 42 }}\n\n\
+         [train]\nmodel = \"linear\"\n# gate = {{ macro_f1 = 0.8 }}    # below it, train fails\n\n\
+         [compile]\ntargets = [\"native\"]\n\n"
+    );
+    Ok((body, description))
+}
+
+/// Sentences whose tokens have tags.
+fn entities(options: &NewProject) -> Result<(String, String), CliError> {
+    let data = data(options)?;
+    let io = |error| CliError::io("read", data.display(), error);
+    // A line of a sentence tells how many columns there are: the token is the first, its tag the
+    // last.
+    let mut lines = BufReader::new(File::open(&data).map_err(io)?).lines();
+    let columns = loop {
+        let Some(line) = lines.next() else {
+            let action = format!("find a token and its tag in {}", data.display());
+            return Err(CliError::usage(action, "a line holds a token, white space and its tag"));
+        };
+        let line = line.map_err(io)?;
+        let columns = line.split_whitespace().count();
+        if columns > 1 && !line.starts_with("-DOCSTART-") {
+            break columns;
+        }
+    };
+    let middle = (2..columns).map(|at| format!("\"column{at}\", "));
+    let header = format!("\"token\", {}\"tag\"", middle.collect::<String>());
+    let url = quoted(&format!("file:{}", data.display()));
+    let body = format!(
+        "[source]\nurl = {url}\nformat = \"conll\"\nheader = [{header}]\n\
+         columns = {{ text = \"token\", label = \"tag\" }}\n\
+         # labels = {{ scheme = \"bio\" }}    # or iob, bioes\n\n\
+         [prepare]\nsplit = {{ train = 0.8, validation = 0.1, test = 0.1, seed = 42 }}\n\n\
+         [train]\nmodel = \"crf\"\n# gate = {{ f1 = 0.8 }}    # below it, train fails\n\n\
+         [compile]\ntargets = [\"native\"]\n\n"
+    );
+    Ok((body, "The entities in a text".into()))
+}
+
+/// A table with a number to be told.
+fn regression(options: &NewProject) -> Result<(String, String), CliError> {
+    let data = data(options)?;
+    let format = format_of(&data)?;
+    let Some(target) = &options.target else {
+        let action = "tell which number is to be told";
+        return Err(CliError::usage(action, "name its column with --target"));
+    };
+    let columns = columns(&data, format)?;
+    if columns.is_empty() {
+        let action = format!("look into {}", data.display());
+        return Err(CliError::usage(action, "unpack it first: its columns become features"));
+    }
+    let found = find(&columns, "--target", target, &data)?;
+    if found.kind != ColumnKind::Number {
+        let action = format!("tell `{target}`, which holds other values than numbers");
+        return Err(CliError::usage(action, "name a column of numbers with --target"));
+    }
+    let given = [("--day", &options.day), ("--series", &options.series)];
+    for (option, column) in given {
+        if let Some(column) = column {
+            find(&columns, option, column, &data)?;
+        }
+    }
+    let mut mapped = format!("label = {}", quoted(target));
+    for (key, column) in [("time", &options.day), ("group", &options.series)] {
+        if let Some(column) = column {
+            let _ = write!(mapped, ", {key} = {}", quoted(column));
+        }
+    }
+    let of = |kinds: &[ColumnKind]| {
+        let fits = |column: &&SurveyedColumn| {
+            let few = column.kind != ColumnKind::Text || column.distinct <= MAX_CATEGORIES;
+            column.name != *target && kinds.contains(&column.kind) && few
+        };
+        let names: Vec<_> =
+            columns.iter().filter(fits).map(|column| quoted(&column.name)).collect();
+        names.join(", ")
+    };
+    let mut body = source(&data, format);
+    let _ = write!(body, "columns = {{ {mapped} }}\n\n[prepare]\n");
+    let method = if options.day.is_some() { "by-time" } else { "stratified" };
+    let split = "train = 0.8, validation = 0.1, test = 0.1, seed = 42";
+    let _ = writeln!(body, "split = {{ {split}, method = \"{method}\" }}\n\n[prepare.features]");
+    for (key, kinds) in [
+        ("numbers", &[ColumnKind::Number][..]),
+        ("categories", &[ColumnKind::Text]),
+        ("dates", &[ColumnKind::Date]),
+    ] {
+        let _ = writeln!(body, "{key} = [{}]", of(kinds));
+    }
+    let left_out: Vec<&str> = columns
+        .iter()
+        .filter(|column| column.kind == ColumnKind::Text && column.distinct > MAX_CATEGORIES)
+        .map(|column| column.name.as_str())
+        .collect();
+    if !left_out.is_empty() {
+        let _ = writeln!(body, "# of too many names to learn from: {}", left_out.join(", "));
+    }
+    if options.day.is_some() {
+        body.push_str(
+            "\n# What the number was on days before. It is told `horizon` days ahead.\n\
+             [prepare.series]\nhorizon = 1\nseason = 7\nlags = [1, 7, 14, 28]\nwindows = [7, 28]\n",
+        );
+    }
+    body.push_str(
+        "\n[train]\nmodel = \"boosted-trees\"\n\
+         # gate = { r2_gain = 0 }    # to beat the baseline by more than chance, else train fails\n\n\
+         [compile]\ntargets = [\"native\"]\n\n",
+    );
+    Ok((body, format!("What `{target}` will be")))
+}
+
+/// A model that comes as it is.
+fn pretrained(options: &NewProject, description: &str) -> Result<(String, String), CliError> {
+    let Some(model) = &options.model else {
+        let action = format!("make a project of the task `{}`", options.task);
+        return Err(CliError::usage(action, "name the model that it starts from with --model URL"));
+    };
+    let mut body = format!("[model]\nurl = {}\n", quoted(model));
+    if let Some(sha256) = &options.sha256 {
+        let _ = writeln!(body, "sha256 = \"{sha256}\"");
+    }
+    body.push_str("\n[compile]\ntargets = [\"native\"]\n");
+    if let Some(data) = &options.data {
+        let data =
+            fs::canonicalize(data).map_err(|error| CliError::io("find", data.display(), error))?;
+        let _ = writeln!(
+            body,
+            "\n# Texts on which the compiled model is compared with the model.\n[compile.texts]\n\
+             url = {}",
+            quoted(&format!("file:{}", data.display()))
+        );
+    } else {
+        let action = format!("make a project of the task `{}`", options.task);
+        let help = "name a text file with --data: its lines are what the models are compared on";
+        return Err(CliError::usage(action, help));
+    }
+    body.push('\n');
+    Ok((body, description.to_owned()))
+}
+
+fn data(options: &NewProject) -> Result<PathBuf, CliError> {
+    let Some(data) = &options.data else {
+        let action = format!("make a project of the task `{}`", options.task);
+        return Err(CliError::usage(
+            action,
+            "name the file or folder that it learns from with --data",
+        ));
+    };
+    fs::canonicalize(data).map_err(|error| CliError::io("find", data.display(), error))
+}
+
+fn source(data: &Path, format: Format) -> String {
+    let format = match format {
+        Format::Tsv => "tsv",
+        Format::Jsonl => "jsonl",
+        Format::Parquet => "parquet",
+        Format::FolderPerLabel => "folder-per-label",
+        _ => "csv",
+    };
+    let url = quoted(&format!("file:{}", data.display()));
+    format!("[source]\nurl = {url}\nformat = \"{format}\"\n")
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn format_of(data: &Path) -> Result<Format, CliError> {
+    if data.is_dir() {
+        return Ok(Format::FolderPerLabel);
+    }
+    let name = data.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let known = [
+        (".csv", Format::Csv),
+        (".tsv", Format::Tsv),
+        (".tab", Format::Tsv),
+        (".jsonl", Format::Jsonl),
+        (".ndjson", Format::Jsonl),
+        (".parquet", Format::Parquet),
+    ];
+    let found = known.iter().find(|(suffix, _)| name.ends_with(suffix)).map(|(_, format)| *format);
+    found.ok_or_else(|| {
+        let action = format!("tell the format of {}", data.display());
+        CliError::usage(action, "known are .csv, .tsv, .jsonl, .parquet, and a folder per label")
+    })
+}
+
+/// The columns of a table; none of a packed one, which is unpacked when it is fetched.
+fn columns(data: &Path, format: Format) -> Result<Vec<SurveyedColumn>, CliError> {
+    if data.extension().is_some_and(|extension| extension == "gz")
+        || format == Format::FolderPerLabel
+    {
+        return Ok(Vec::new());
+    }
+    Ok(survey(data, format)?)
+}
+
+/// The column of that name.
+fn find<'a>(
+    columns: &'a [SurveyedColumn],
+    option: &str,
+    wanted: &str,
+    data: &Path,
+) -> Result<&'a SurveyedColumn, CliError> {
+    columns.iter().find(|column| column.name == wanted).ok_or_else(|| {
+        let action = format!("find the column `{wanted}` ({option}) in {}", data.display());
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        CliError::usage(action, format!("it has: {}", names.join(", ")))
+    })
+}

@@ -1,6 +1,6 @@
 //! What is found in an archive, beside the plain way: every pair of rows is compared.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
@@ -83,7 +83,7 @@ proptest! {
                 }
             }
         }
-        pairs.sort_by(|a, b| (a.1, a.0).cmp(&(b.1, b.0)));
+        pairs.sort_by_key(|pair| (pair.1, pair.0));
         prop_assert_eq!(&pairs, &expected);
         for (row, dropped) in dropped.iter().enumerate() {
             prop_assert_eq!(found.is_dropped(row as u64), *dropped);

@@ -8,7 +8,7 @@ MESH := target/release/mesh
 # cargo-nextest runs tests in parallel; without it cargo's own runner does.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help up run status test lint fmt doc bench bench-linear bench-serve bench-encoder bench-language bench-ner fuzz hooks tools schemas clean
+.PHONY: help up run status test lint fmt doc bench bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup fuzz hooks tools schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -56,7 +56,7 @@ schemas: ## write the JSON schemas and the reference of the manifests
 	@target/debug/mesh schema workspace > docs/schema/workspace.schema.json
 	@target/debug/mesh schema reference > docs/manifest.md
 
-bench: bench-linear bench-serve bench-encoder bench-language bench-ner ## measure us beside what a user would pick instead
+bench: bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup ## measure us beside what a user would pick instead
 
 bench-linear: tools ## quality and speed of linear models, beside scikit-learn
 	$(CARGO) build --release --quiet -p mlmesh
@@ -77,6 +77,14 @@ bench-language: tools ## texts per second and answers of the language model, bes
 bench-ner: tools ## quality and words per second of the tagger
 	$(CARGO) build --release --quiet -p mlmesh -p mesh-bench
 	bench/venv.sh && bench/.venv/bin/python bench/ner.py
+
+bench-lsh: tools ## signatures per second, beside datasketch and rensa
+	$(CARGO) build --release --quiet -p mesh-bench
+	bench/venv.sh && bench/.venv/bin/python bench/lsh.py
+
+bench-dedup: tools ## seconds, memory, precision and recall of `mesh dedup` on a large archive
+	$(CARGO) build --release --quiet -p mlmesh
+	bench/venv.sh && bench/.venv/bin/python bench/dedup.py
 
 fuzz: tools ## fuzz the readers of foreign files, FUZZ_SECONDS each (20)
 	fuzz/run.sh

@@ -6,12 +6,13 @@ use crate::support::{Workspace, mesh, repository, run};
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &["up"],
         &["run"],
         &["status"],
         &["check"],
         &["predict"],
+        &["dedup"],
         &["serve"],
         &["gc"],
         &["init"],

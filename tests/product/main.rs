@@ -14,6 +14,7 @@ mod bad_data;
 mod bad_http;
 mod bad_manifests;
 mod commands;
+mod dedup;
 mod encoders;
 mod faults;
 mod language;

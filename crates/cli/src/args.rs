@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use mesh_core::{Alias, Digest, ModelVersion, ProjectName, manifest::TaskName};
+use mesh_minhash::Options;
 
 /// From data to models in production, and keep them there.
 #[derive(Debug, Parser)]
@@ -90,6 +91,16 @@ pub(crate) enum Command {
 A line of the input holds the attributes of one request: {\"content\": \"...\"}. A line of the
 output holds its number and the prediction, or the reason why there is none.")]
     Predict(Predict),
+    /// Find the duplicates and near-duplicates of an archive, and write it without them
+    #[command(after_help = "Examples:
+  mesh dedup news.parquet                                   count them
+  mesh dedup news.parquet --text content --output fewer.parquet
+  mesh dedup articles/ --key id --pairs pairs.jsonl         all pairs, with their similarity
+  mesh dedup tickets.csv --threshold 0.6 --shingle 3        also those that are less alike
+
+The first of copies is kept, and of near-duplicates the first: whatever is left out is as similar as
+--threshold says to a row that is kept, which is verified. Rows without text are kept.")]
+    Dedup(Dedup),
     /// Serve projects as they are, without running steps
     #[command(after_help = "Examples:
   mesh serve news-topic
@@ -199,6 +210,36 @@ pub(crate) struct Predict {
     /// The model version; else the one in production
     #[arg(long)]
     pub(crate) version: Option<ModelVersion>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Dedup {
+    /// A Parquet, JSONL, CSV or TSV file, or a folder of files of one of these formats
+    pub(crate) archive: PathBuf,
+    /// The column of the text
+    #[arg(long, default_value = "text", value_name = "COLUMN")]
+    pub(crate) text: String,
+    /// The column that names a document in --pairs
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) key: Option<String>,
+    /// The Jaccard similarity from which on two texts are near-duplicates
+    #[arg(long, default_value_t = Options::default().threshold, value_name = "SIMILARITY")]
+    pub(crate) threshold: f64,
+    /// Words in a shingle: texts are compared by their runs of so many words
+    #[arg(long, default_value_t = Options::default().shingle, value_name = "WORDS")]
+    pub(crate) shingle: usize,
+    /// Values of a signature: with more of them, less is compared in vain
+    #[arg(long, default_value_t = Options::default().permutations, value_name = "COUNT")]
+    pub(crate) permutations: usize,
+    /// Write every pair that is found to this JSONL file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pairs: Option<PathBuf>,
+    /// Write what remains to this file, in the format of the archive
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Threads that make signatures; else one per core
+    #[arg(long, env = "MESH_THREADS")]
+    pub(crate) threads: Option<usize>,
 }
 
 #[derive(Debug, ClapArgs)]

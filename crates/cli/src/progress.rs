@@ -36,8 +36,8 @@ impl Progress for Bars {
             (Some(_), Unit::Items) => {
                 "  {msg:32} {bar:24} {human_pos:>10} of {human_len} {per_sec}, {eta} left"
             }
-            (None, Unit::Bytes) => "  {msg:32} {spinner} {bytes:>10} {elapsed}",
-            (None, Unit::Items) => "  {msg:32} {spinner} {human_pos:>10} {elapsed}",
+            (None, Unit::Bytes) => "  {msg:32} {spinner} {bytes:>10} {bytes_per_sec}, {elapsed}",
+            (None, Unit::Items) => "  {msg:32} {spinner} {human_pos:>10} {per_sec}, {elapsed}",
         };
         let style = ProgressStyle::with_template(template)
             .unwrap_or_else(|_| ProgressStyle::default_bar())

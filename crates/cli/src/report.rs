@@ -2,6 +2,7 @@
 
 use std::{io, process::ExitCode};
 
+use mesh_archive::{ArchiveError, ArchiveErrorKind};
 use mesh_core::{ArtifactError, LoadError, manifest::ManifestError};
 use mesh_pipeline::{PipelineError, PipelineErrorKind};
 use mesh_prepare::PrepareError;
@@ -53,6 +54,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Load(#[from] LoadError),
+    /// An archive cannot be gone through.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Archive(#[from] ArchiveError),
     /// A service does not start.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -95,6 +100,14 @@ impl CliError {
                 PipelineErrorKind::Usage => USAGE,
                 PipelineErrorKind::Gate => REFUSED,
                 PipelineErrorKind::Interrupted => INTERRUPTED,
+            },
+            Self::Archive(error) => match error.kind {
+                ArchiveErrorKind::Read(_)
+                | ArchiveErrorKind::Write(_)
+                | ArchiveErrorKind::TooLong { .. }
+                | ArchiveErrorKind::Changed => FAILED,
+                ArchiveErrorKind::Interrupted => INTERRUPTED,
+                _ => USAGE,
             },
             Self::Usage { .. } => USAGE,
             _ => FAILED,

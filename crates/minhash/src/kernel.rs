@@ -3,7 +3,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "arrays of known size, in loops of known size")]
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::permutations::{CHUNK, Chunk};
 
@@ -13,7 +13,7 @@ pub(crate) const LANES: usize = 16;
 const ONE_BLOCK: usize = 55;
 const BLOCK: usize = 64;
 
-/// One word of each message.
+/// One word of each message, its bytes in the message's order.
 type Words = [u32; LANES];
 
 const START: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
@@ -49,40 +49,49 @@ impl<'a> Hasher<'a> {
         *count += 1;
         if *count == LANES {
             *count = 0;
-            digest(self.arch, queue, &mut self.hashes);
+            self.arch.dispatch(Digest { messages: queue, hashes: &mut self.hashes });
         }
     }
 
     pub(crate) fn finish(mut self) -> Vec<u32> {
         let [short, long] = self.waiting;
-        digest(self.arch, &self.short[..short], &mut self.hashes);
-        digest(self.arch, &self.long[..long], &mut self.hashes);
+        for messages in [&self.short[..short], &self.long[..long]] {
+            self.arch.dispatch(Digest { messages, hashes: &mut self.hashes });
+        }
         self.hashes
     }
 }
 
-/// Appends what the digests of at most `LANES` messages begin with.
-fn digest(arch: Arch, messages: &[&[u8]], hashes: &mut Vec<u32>) {
-    let blocks = |message: &[u8]| (message.len() + 8) / BLOCK + 1;
-    let most = messages.iter().map(|message| blocks(message)).max().unwrap_or(0);
-    let mut state = START.map(|word| [word; LANES]);
-    let mut words = [[0; LANES]; 16];
-    for block in 0..most {
-        for (lane, message) in messages.iter().enumerate() {
-            if block < blocks(message) {
-                let bytes = block_of(message, block);
-                for (at, word) in bytes.as_chunks::<4>().0.iter().enumerate() {
-                    words[at][lane] = u32::from_be_bytes(*word);
+/// At most `LANES` messages, and where what their digests begin with is appended.
+struct Digest<'m, 'a> {
+    messages: &'m [&'a [u8]],
+    hashes: &'m mut Vec<u32>,
+}
+
+impl NullaryFnOnce for Digest<'_, '_> {
+    type Output = ();
+
+    // A closure of this size is not made part of the function that knows the vectors.
+    #[inline(always)]
+    fn call(self) {
+        let blocks = |message: &[u8]| (message.len() + 8) / BLOCK + 1;
+        let most = self.messages.iter().map(|message| blocks(message)).max().unwrap_or(0);
+        let mut state = START.map(|word| [word; LANES]);
+        let mut words = [[0; LANES]; 16];
+        for block in 0..most {
+            for (lane, message) in self.messages.iter().enumerate() {
+                if block < blocks(message) {
+                    let bytes = block_of(message, block);
+                    for (at, word) in bytes.as_chunks::<4>().0.iter().enumerate() {
+                        words[at][lane] = u32::from_ne_bytes(*word);
+                    }
                 }
             }
-        }
-        arch.dispatch(
-            #[inline(always)]
-            || compress(&mut state, &words),
-        );
-        for (lane, message) in messages.iter().enumerate() {
-            if block + 1 == blocks(message) {
-                hashes.push(state[0][lane].swap_bytes());
+            compress(&mut state, &words);
+            for (lane, message) in self.messages.iter().enumerate() {
+                if block + 1 == blocks(message) {
+                    self.hashes.push(state[0][lane].swap_bytes());
+                }
             }
         }
     }
@@ -117,7 +126,7 @@ fn compress(state: &mut [Words; 5], words: &[Words; 16]) {
         let parity = |b: u32, c: u32, d: u32| b ^ c ^ d;
         let majority = |b: u32, c: u32, d: u32| (b & c) | (b & d) | (c & d);
         macro_rules! load {
-            ($($word:ident $at:literal),*) => { $(let mut $word = words[$at][lane];)* };
+            ($($word:ident $at:literal),*) => { $(let mut $word = u32::from_be(words[$at][lane]);)* };
         }
         macro_rules! round {
             ($function:ident, $constant:literal, $word:ident) => {

@@ -1,6 +1,7 @@
 //! One module per command.
 
 mod check;
+mod dedup;
 mod doctor;
 mod gc;
 mod model;
@@ -31,6 +32,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Status => status::status(context).await,
         Command::Check => check::check(context).await,
         Command::Predict(options) => predict::predict(context, &options).await,
+        Command::Dedup(options) => dedup::dedup(context, &options),
         Command::Serve(options) => serve::serve(context, &options).await,
         Command::Model(command) => model::model(context, command).await,
         Command::New(New::Project(options)) => scaffold::new_project(context, &options).await,

@@ -1,0 +1,41 @@
+//! Archives: documents by the hundred thousand, in Parquet, JSONL, CSV or TSV files.
+//!
+//! An [`Archive`] is read a row at a time, only the columns that are asked for. A row that cannot
+//! be read is a row all the same: it keeps its number, its reason is counted, and a copy of the
+//! archive holds it as it is. What [`Dedup`] drops is a copy of a row that is kept, or as similar
+//! to one as was asked for; both are verified, not estimated.
+//!
+//! ```no_run
+//! use mesh_archive::{Archive, Columns, Dedup, Unfinished, Watch};
+//! use mesh_core::{Cancel, NoProgress};
+//!
+//! let archive = Archive::open("news.parquet".as_ref())?;
+//! let columns = Columns { text: "content".into(), key: None };
+//! let (progress, cancel) = (&NoProgress, &Cancel::new());
+//! let watch = Watch { progress, cancel };
+//! let found = Dedup::default().run(&archive, &columns, watch, |_| Ok(()))?;
+//! println!("{} of {} rows would remain", found.remaining(), found.rows);
+//! let output = Unfinished::create("fewer.parquet".as_ref())?;
+//! found.copy(&archive, &output, watch)?;
+//! output.finish()?;
+//! # Ok::<(), mesh_archive::ArchiveError>(())
+//! ```
+
+mod copy;
+mod dedup;
+mod error;
+mod find;
+mod format;
+mod lines;
+mod pairs;
+mod parquet;
+mod read;
+mod table;
+
+pub use copy::Unfinished;
+pub use dedup::Dedup;
+pub use error::{ArchiveError, ArchiveErrorKind};
+pub use find::{Duplicates, Pair, Place};
+pub use format::{Archive, Format};
+pub use pairs::PairWriter;
+pub use read::{Columns, Unusable, Watch};

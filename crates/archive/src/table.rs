@@ -1,0 +1,257 @@
+use std::{collections::VecDeque, path::Path};
+
+use mesh_core::ProgressTask;
+
+use crate::{
+    ArchiveError, Unusable,
+    lines::{Lines, MAX_BYTES},
+};
+
+/// The records of a file of values between commas or tabs, below its header.
+///
+/// A record is a line, or several where a quote is open at the end of one. A quote that is never
+/// closed, or only by another broken one, makes its own line unusable: reading goes on at the next
+/// line, so that one broken quote does not swallow the rest of the file.
+pub(crate) struct Records<'a> {
+    /// The names of the columns.
+    pub(crate) names: Vec<String>,
+    /// The header as it is.
+    pub(crate) header: Vec<u8>,
+    lines: Lines<'a>,
+    dialect: Dialect,
+    /// Lines that were read to find the end of a quote, and given back.
+    back: VecDeque<Vec<u8>>,
+}
+
+/// A row below the header.
+pub(crate) struct Record {
+    /// Its bytes as they are, with the end of its last line.
+    pub(crate) raw: Vec<u8>,
+    /// Its values, as many as there are columns.
+    pub(crate) values: Result<Vec<Vec<u8>>, Unusable>,
+}
+
+/// How values are told apart: as in what prepare reads, tabs come without quotes.
+#[derive(Debug, Clone, Copy)]
+struct Dialect {
+    delimiter: u8,
+    quoted: bool,
+}
+
+/// Cuts a record into values by RFC 4180, a line at a time. A quote inside of a value that does
+/// not start with one is a character like any other.
+struct Splitter {
+    dialect: Dialect,
+    state: State,
+    values: Vec<Vec<u8>>,
+    value: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Start,
+    Plain,
+    Quoted,
+    /// After a quote inside of quotes: the end of the value, or the first of a doubled one.
+    Quote,
+}
+
+/// Lines that one quoted value may span before its quote counts as broken.
+const MAX_LINES: usize = 1000;
+
+impl<'a> Records<'a> {
+    pub(crate) fn open(
+        file: &'a Path,
+        delimiter: u8,
+        task: &'a dyn ProgressTask,
+    ) -> Result<Self, ArchiveError> {
+        let dialect = Dialect { delimiter, quoted: delimiter != b'\t' };
+        let (lines, header) = (Lines::open(file, task)?, Vec::new());
+        let mut records = Self { names: Vec::new(), header, lines, dialect, back: VecDeque::new() };
+        let Some(first) = records.record()? else {
+            return Err(ArchiveError::read(file, "it is empty: its first line names the columns"));
+        };
+        let Ok(names) = first.values else {
+            return Err(ArchiveError::read(file, "a quote in its header is not closed"));
+        };
+        let name = |name: &Vec<u8>| String::from_utf8_lossy(name).trim().to_owned();
+        records.names = names.iter().map(name).collect();
+        records.header = first.raw;
+        Ok(records)
+    }
+
+    /// The next record, if there is one.
+    pub(crate) fn next(&mut self) -> Result<Option<Record>, ArchiveError> {
+        self.record()
+    }
+
+    fn record(&mut self) -> Result<Option<Record>, ArchiveError> {
+        let mut raw = loop {
+            match self.line()? {
+                None => return Ok(None),
+                Some(line) if without_end(&line).is_empty() => {}
+                Some(line) => break line,
+            }
+        };
+        let mut more = Vec::new();
+        let found = self.split(&raw, &mut more)?;
+        let columns = self.names.len();
+        let values = match found {
+            Some(values) if columns == 0 || values.len() == columns => Ok(values),
+            // Over several lines, the quote that ended the value was another's beginning.
+            Some(_) if more.is_empty() => Err(Unusable::Ragged),
+            _ => Err(Unusable::Quotes),
+        };
+        match values {
+            Ok(_) => more.iter().for_each(|line| raw.extend_from_slice(line)),
+            Err(_) => more.into_iter().rev().for_each(|line| self.back.push_front(line)),
+        }
+        Ok(Some(Record { raw, values }))
+    }
+
+    /// The values of the record that begins with a line, unless its quotes are broken; `more` gets
+    /// the lines after it that were looked at.
+    fn split(
+        &mut self,
+        first: &[u8],
+        more: &mut Vec<Vec<u8>>,
+    ) -> Result<Option<Vec<Vec<u8>>>, ArchiveError> {
+        let mut splitter = Splitter::new(self.dialect);
+        let mut length = first.len();
+        let mut whole = splitter.push(without_end(first));
+        while whole && splitter.state == State::Quoted {
+            if more.len() >= MAX_LINES || length > MAX_BYTES {
+                return Ok(None);
+            }
+            let Some(next) = self.line()? else { return Ok(None) };
+            length += next.len();
+            whole = splitter.push(b"\n") && splitter.push(without_end(&next));
+            more.push(next);
+        }
+        Ok(whole.then(|| splitter.finish()))
+    }
+
+    fn line(&mut self) -> Result<Option<Vec<u8>>, ArchiveError> {
+        if let Some(line) = self.back.pop_front() {
+            return Ok(Some(line));
+        }
+        let mut line = Vec::new();
+        Ok(self.lines.next(&mut line)?.then_some(line))
+    }
+}
+
+impl Splitter {
+    fn new(dialect: Dialect) -> Self {
+        Self { dialect, state: State::Start, values: Vec::new(), value: Vec::new() }
+    }
+
+    /// Takes the next part of the record; says whether it can be one: nothing may follow the
+    /// closing quote of a value.
+    fn push(&mut self, bytes: &[u8]) -> bool {
+        let Dialect { delimiter, quoted } = self.dialect;
+        for byte in bytes.iter().copied() {
+            self.state = match (self.state, byte) {
+                (State::Start, b'"') if quoted => State::Quoted,
+                (State::Quoted, b'"') => State::Quote,
+                (State::Quoted, _) | (State::Quote, b'"') => {
+                    self.value.push(byte);
+                    State::Quoted
+                }
+                (_, byte) if byte == delimiter => {
+                    self.values.push(std::mem::take(&mut self.value));
+                    State::Start
+                }
+                (State::Quote, _) => return false,
+                (State::Start | State::Plain, _) => {
+                    self.value.push(byte);
+                    State::Plain
+                }
+            };
+        }
+        true
+    }
+
+    fn finish(mut self) -> Vec<Vec<u8>> {
+        self.values.push(self.value);
+        self.values
+    }
+}
+
+/// A line without what ends it.
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_core::NoProgress;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The bytes of each record of a file, and its values.
+    fn read(text: &str) -> Vec<(String, Result<Vec<String>, Unusable>)> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let mut records = Records::open(file.path(), b',', &NoProgress).unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let mut all = Vec::new();
+        while let Some(Record { raw, values }) = records.next().unwrap() {
+            all.push((text(raw), values.map(|values| values.into_iter().map(text).collect())));
+        }
+        all
+    }
+
+    #[test]
+    fn records() {
+        let values = |values: &[&str]| Ok(values.iter().map(ToString::to_string).collect());
+        let cases: [(&str, Result<Vec<String>, Unusable>); 9] = [
+            ("a,b", values(&["a", "b"])),
+            (",", values(&["", ""])),
+            ("\"a,b\",c\r", values(&["a,b", "c"])),
+            ("\"say \"\"hi\"\"\",c", values(&["say \"hi\"", "c"])),
+            ("\"two\n\nlines\",c", values(&["two\n\nlines", "c"])),
+            ("a 5\" disk,c", values(&["a 5\" disk", "c"])),
+            ("\"a\"b,c", Err(Unusable::Quotes)),
+            ("a", Err(Unusable::Ragged)),
+            ("a,b,c", Err(Unusable::Ragged)),
+        ];
+        for (record, expected) in cases {
+            let found = read(&format!("one,two\n{record}\n\nx,y\n"));
+            assert_eq!(found.len(), 2, "{record:?}");
+            assert_eq!(found[0], (format!("{record}\n"), expected));
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_spoils_its_own_line_alone() {
+        for text in ["\"never,closed\nx,y\nz,w\n", "\"never,closed\nx,y\n\"again,too\nz,w\n"] {
+            let found = read(&format!("one,two\n{text}"));
+            assert_eq!(found.len(), text.lines().count(), "{text}");
+            let usable = found.iter().filter(|(_, values)| values.is_ok()).count();
+            assert_eq!(usable, 2, "{text}");
+            let all: String = found.into_iter().map(|(raw, _)| raw).collect();
+            assert_eq!(all, text);
+        }
+    }
+
+    proptest! {
+        /// Whatever the bytes are, each of them is in one record.
+        #[test]
+        fn no_byte_is_lost(text in "[a,\"\n\r]{0,40}") {
+            let all: String = read(&format!("one,two\n{text}")).into_iter().map(|(raw, _)| raw).collect();
+            let blank = |line: &&str| !line.trim_end_matches('\n').trim_end_matches('\r').is_empty();
+            let kept = |text: &str| text.split_inclusive('\n').filter(blank).collect::<String>();
+            prop_assert_eq!(kept(&all), kept(&text));
+        }
+
+        #[test]
+        fn what_is_written_is_read(values in prop::collection::vec("[a,\"\n é]{0,8}", 2..=2)) {
+            let quote = |value: &String| format!("\"{}\"", value.replace('"', "\"\""));
+            let record = values.iter().map(quote).collect::<Vec<_>>().join(",");
+            let found = read(&format!("one,two\n{record}"));
+            prop_assert_eq!(found, vec![(record, Ok(values))]);
+        }
+    }
+}

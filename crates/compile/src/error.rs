@@ -40,8 +40,11 @@ pub enum CompileErrorKind {
     #[error("the source holds {0} files, of which one must be the model")]
     LanguageFiles(usize),
     /// There are no texts to compare on.
-    #[error("there is nothing to compare the models on")]
+    #[error("there are no texts to compare the models on")]
     NoTexts,
+    /// There are no rows to compare on.
+    #[error("the test split has no rows to compare the models on")]
+    NoRows,
     /// A file of texts cannot be read.
     #[error("the texts in `{0}` cannot be read")]
     Texts(String),
@@ -94,6 +97,7 @@ impl CompileError {
             CompileErrorKind::LanguageFiles(_) => {
                 Some("let `url` in [model] end in the one file .ftz or .bin")
             }
+            CompileErrorKind::NoRows => Some("give the test split a share in [prepare]"),
             CompileErrorKind::NoTexts => {
                 Some("give the test split a share in [prepare], or name some in [compile.texts]")
             }

@@ -47,7 +47,7 @@ pub(crate) fn compile(
         rows.push(row);
     }
     if rows.is_empty() {
-        return Err(CompileError::new(CompileErrorKind::NoTexts).into());
+        return Err(CompileError::new(CompileErrorKind::NoRows).into());
     }
     let task =
         context.progress.begin("compare with the model", Some(rows.len() as u64), Unit::Items);

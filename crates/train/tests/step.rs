@@ -110,7 +110,8 @@ const LABELS: [&str; 3] = ["business", "politics", "sport"];
 #[test]
 fn a_model_is_left_with_its_card() {
     let (train, rest) = (rows(210, &LABELS), rows(63, &LABELS));
-    let (folder, outcome) = run(&step(""), [&train, &rest, &rest], &context(1));
+    let words = "[train.linear]\nfeatures = { char_ngrams = [0, 0] }";
+    let (folder, outcome) = run(&step(words), [&train, &rest, &rest], &context(1));
     let summary = outcome.unwrap().summary;
     let model = LinearModel::read(folder.path()).unwrap();
     assert_eq!(model.labels(), LABELS);

@@ -197,7 +197,9 @@ pub struct CompileTable {
     pub precision: Precision,
     /// What a compiled model must reach, measured against the uncompiled one: `agreement` (the
     /// share of texts with the same label or, without labels, the same nearest neighbour),
-    /// `cosine` (the least of two embeddings of one text) and `speedup`.
+    /// `cosine` (the least of two embeddings of one text) and `speedup`. What it leaves out is
+    /// demanded all the same: 0.995, 0.99 and 1; of boosted trees no `speedup`, as a few small ones
+    /// cannot be made faster.
     pub gate: BTreeMap<String, f64>,
     /// Texts to compare on, for a project without a dataset of its own.
     pub texts: Option<CompileTexts>,
@@ -345,10 +347,8 @@ impl Default for NearDuplicates {
 
 impl Default for CompileTable {
     fn default() -> Self {
-        let gate = [("agreement", 0.995), ("cosine", 0.99), ("speedup", 1.0)];
-        let gate = gate.map(|(metric, least)| (metric.to_owned(), least)).into();
         let targets = vec!["native".into()];
-        Self { targets, precision: Precision::default(), gate, texts: None }
+        Self { targets, precision: Precision::default(), gate: BTreeMap::new(), texts: None }
     }
 }
 

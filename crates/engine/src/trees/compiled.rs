@@ -22,7 +22,7 @@ pub struct CompiledTrees {
 
 /// Longest header that is read.
 const MAX_HEADER: usize = 1 << 16;
-/// Trees that a row goes through at once: while one waits for its node, the others go on.
+/// Trees that a row goes through at once.
 const TOGETHER: usize = 8;
 
 /// The sections of the file.
@@ -126,22 +126,22 @@ impl CompiledTrees {
 
 impl Node {
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "parts of a word")]
     fn of(bytes: &[u8; NODE]) -> Self {
-        let [a, b, c, d, e, f, g, h, column @ .., k, l, m, n, o, p] = *bytes;
-        Self {
-            value: [a, b, c, d, e, f, g, h],
-            column: u16::from_le_bytes(column),
-            flags: u16::from_le_bytes([k, l]),
-            child: u32::from_le_bytes([m, n, o, p]),
-        }
+        // The fields as words, by their places: the loads are single ones.
+        let word = u64::from_le_bytes(*bytes.last_chunk().unwrap_or(&[0; 8]));
+        let value = *bytes.first_chunk().unwrap_or(&[0; 8]);
+        let [column, flags] = [word as u16, (word >> 16) as u16];
+        Self { value, column, flags, child: (word >> 32) as u32 }
     }
 }
 
 impl Trees<'_> {
-    /// Adds to a sum what each tree adds for a row, one tree after the other. `leaves` is room.
+    /// Adds to a sum what each tree adds for a row, one tree after the other.
     ///
     /// Some trees are gone through at once, a step of each in turn, so that the processor waits for
-    /// none of them; when one is at its leaf, the next takes its place.
+    /// none of them; when one is at its leaf, the next takes its place. What is added is kept in
+    /// `leaves` until all before it are known.
     fn sum<const SETS: bool>(&self, base: f64, row: &[f64], leaves: &mut Vec<f64>) -> f64 {
         leaves.clear();
         leaves.resize(self.roots.len(), 0.0);
@@ -155,7 +155,7 @@ impl Trees<'_> {
                 let Some(bytes) = self.nodes.get(*at as usize) else { return base };
                 let node = Node::of(bytes);
                 if node.flags & LEAF == 0 {
-                    *at = node.child + u32::from(self.goes_right::<SETS>(&node, row));
+                    *at = node.child.wrapping_add(u32::from(self.goes_right::<SETS>(&node, row)));
                     continue;
                 }
                 if let Some(leaf) = leaves.get_mut(*tree) {

@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::{borrow::Cow, fs, path::Path};
 
 use mesh_core::manifest::Scale;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -250,13 +250,13 @@ impl TreeModel {
 
     /// What the trees of a row add to, on the scale, and the row as they are asked for it.
     #[must_use]
-    pub fn asked(&self, row: &[f64]) -> (f64, Vec<f64>) {
+    pub fn asked<'a>(&self, row: &'a [f64]) -> (f64, Cow<'a, [f64]>) {
         asked((self.start, &self.relative), self.scale, row)
     }
 
     /// What the trees of a row add to; and what is added to it: the base, then by each tree. All
     /// on the scale.
-    pub fn parts(&self, row: &[f64]) -> (f64, impl Iterator<Item = f64>) {
+    pub fn parts<'a>(&'a self, row: &'a [f64]) -> (f64, impl Iterator<Item = f64> + 'a) {
         let (start, row) = self.asked(row);
         let leaves = self.roots.iter().map(move |root| self.leaf(*root, &row));
         (start, std::iter::once(self.base).chain(leaves))
@@ -284,20 +284,25 @@ impl TreeModel {
 }
 
 /// What the trees of a row add to, and the row as they are asked for it.
-pub(super) fn asked(
+pub(super) fn asked<'a>(
     (start, relative): (Option<usize>, &[usize]),
     scale: Scale,
-    row: &[f64],
-) -> (f64, Vec<f64>) {
-    let mut row = row.to_vec();
-    let Some(start) = start.and_then(|start| row.get(start).copied()) else { return (0.0, row) };
+    row: &'a [f64],
+) -> (f64, Cow<'a, [f64]>) {
+    let Some(start) = start.and_then(|start| row.get(start).copied()) else {
+        return (0.0, row.into());
+    };
     let start = to_scale(scale, start);
+    if relative.is_empty() {
+        return (start, row.into());
+    }
+    let mut row = row.to_vec();
     for column in relative {
         if let Some(value) = row.get_mut(*column) {
             *value = to_scale(scale, *value) - start;
         }
     }
-    (start, row)
+    (start, row.into())
 }
 
 /// Whether a category is among those of a set.

@@ -145,7 +145,7 @@ impl BoostedTrainer<'_> {
         let (mut rows, mut left) = (Vec::with_capacity(table.rows.len()), Vec::new());
         for (row, target) in table.rows.chunks_exact(columns.len().max(1)).zip(&scaled) {
             let (start, row) = model.asked(row);
-            rows.extend(row);
+            rows.extend_from_slice(&row);
             left.push(target - start);
         }
         let base = if options.clip < 1.0 { median(&left) } else { mean(&left) };

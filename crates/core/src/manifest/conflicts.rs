@@ -206,12 +206,11 @@ impl Conflicts<'_> {
                 "add `time`, and `group` if there are several series",
             );
         }
-        if let (Some(features), Some(source)) = (&prepare.features, source) {
-            if features.columns().any(|(_, name)| *name == source.label) {
-                let message =
-                    format!("`{}` is what is told, so it cannot be a feature", source.label);
-                self.add("prepare.features", message, "leave it out");
-            }
+        if let (Some(features), Some(source)) = (&prepare.features, source)
+            && features.columns().any(|(_, name)| *name == source.label)
+        {
+            let message = format!("`{}` is what is told, so it cannot be a feature", source.label);
+            self.add("prepare.features", message, "leave it out");
         }
         let Some(train) = &manifest.train else { return };
         if train.boosted_trees.start == TreesStart::Baseline {

@@ -38,6 +38,9 @@ pub(crate) struct Observations<'a> {
     pub(crate) context: &'a StepContext,
 }
 
+/// The files of a source, and which split the source gives to each.
+type Files<'a> = (&'a [(String, PathBuf)], &'a dyn Fn(&str) -> Option<SplitName>);
+
 /// Rows between two looks at whether to stop.
 const CHECK_ROWS: u64 = 1024;
 
@@ -89,7 +92,7 @@ impl Observations<'_> {
 
     fn read(
         &self,
-        (files, split_of): (&[(String, PathBuf)], &dyn Fn(&str) -> Option<SplitName>),
+        (files, split_of): Files<'_>,
         table: &FeaturesTable,
         rejects: &mut Rejects,
         statistics: &mut Statistics,

@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import time
+from itertools import zip_longest
 from statistics import median
 
 import fasttext
@@ -22,14 +23,14 @@ from linear import MESH, ROOT, WORKSPACE, artifacts, cpu
 
 PROGRAM = ROOT / "target/release/language-id"
 LANGUAGES = "cs da de en es fi fr it ja ko nl pl pt_BR ru sk sv uk zh_CN".split()
-EACH = 320
+EACH = 600
 
 
 def texts() -> list[str]:
-    """So many texts of each language, in turns."""
+    """So many texts of each language, in turns; of some there are fewer."""
     by_language = descriptions(WORKSPACE / "archive", LANGUAGES, EACH)
     columns = [by_language[language] for language in LANGUAGES]
-    return [text for row in zip(*columns, strict=False) for text in row]
+    return [text for row in zip_longest(*columns) for text in row if text is not None]
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 use mesh_core::manifest::{Normalise, UnicodeForm};
-
-use crate::html_text;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-/// Brings a text into the form that a manifest asks for: HTML made text, entities decoded, Unicode composed,
-/// white space collapsed, in this order.
+use crate::html_text;
+
+/// Brings a text into the form that a manifest asks for: HTML made text or entities decoded, Unicode
+/// composed, white space collapsed, in this order.
 #[must_use]
 pub fn normalise(text: &str, options: &Normalise) -> String {
     let decoded = match options {

@@ -26,8 +26,7 @@ const POINTS: [(f64, f64); 4] = [
 /// each weighing half.
 ///
 /// They are computed once for a threshold and a number of permutations, and kept.
-#[must_use]
-pub fn bands(threshold: f64, permutations: usize) -> (usize, usize) {
+pub(crate) fn bands(threshold: f64, permutations: usize) -> (usize, usize) {
     let key = (threshold.to_bits(), permutations);
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(found) = known().get(&key) {
@@ -86,8 +85,11 @@ fn points(from: f64, to: f64) -> impl Iterator<Item = (f64, f64)> {
 ///
 /// For those who verify candidates: [`bands`] that weigh false positives as well miss nearly half
 /// of the pairs at the threshold.
-#[must_use]
-pub fn bands_with_recall(threshold: f64, permutations: usize, recall: f64) -> (usize, usize) {
+pub(crate) fn bands_with_recall(
+    threshold: f64,
+    permutations: usize,
+    recall: f64,
+) -> (usize, usize) {
     let finds = |rows: usize| {
         let missed = 1.0 - threshold.powf(rows as f64);
         1.0 - missed.powf((permutations / rows) as f64) >= recall
@@ -98,7 +100,10 @@ pub fn bands_with_recall(threshold: f64, permutations: usize, recall: f64) -> (u
 
 /// One hash per band of a signature, cut into so many bands of so many rows: documents that share
 /// one are candidates. A band's place is part of its hash.
-pub fn band_hashes(signature: &[u32], (bands, rows): (usize, usize)) -> impl Iterator<Item = u64> {
+pub(crate) fn band_hashes(
+    signature: &[u32],
+    (bands, rows): (usize, usize),
+) -> impl Iterator<Item = u64> {
     signature.chunks_exact(rows.max(1)).take(bands).zip(1u64..).map(|(band, place)| {
         let seed = place.wrapping_mul(0xd6e8_feb8_6659_fd93);
         band.iter().fold(seed, |hash: u64, value| {

@@ -1,7 +1,8 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::{
-    Options, OptionsError, Signature, Words, bands,
+    Options, OptionsError, Words,
+    bands::bands,
     kernel::{Hasher, minima},
     permutations::chunks,
 };
@@ -43,7 +44,7 @@ impl Datasketch {
 
     /// The signature of a document; nothing if it has fewer words than a shingle.
     #[must_use]
-    pub fn signature(&self, words: &Words) -> Option<Signature> {
+    pub fn signature(&self, words: &Words) -> Option<Vec<u32>> {
         if words.len() < self.options.shingle {
             return None;
         }

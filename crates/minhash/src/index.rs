@@ -3,14 +3,18 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-use crate::{MinHasher, Options, OptionsError, band_hashes, bands::bands_with_recall};
+use crate::{
+    Options, OptionsError,
+    bands::{band_hashes, bands_with_recall},
+    signature::MinHasher,
+};
 
 /// Documents that were seen, to find those that are like another one.
 ///
 /// Candidates are found by the bands of signatures and verified by their shingles, so whatever is
 /// found is as similar as it is said to be. A pair at the threshold is found with a probability of
 /// [`Index::RECALL`], one above it with a higher one. A document takes as much memory as it has
-/// words, times eight, and some 500 bytes.
+/// words, times eight, and some 800 bytes.
 ///
 /// ```
 /// use mesh_minhash::{Index, Options};
@@ -82,12 +86,9 @@ impl Index {
     /// # Errors
     /// Which option cannot be, and what it can be.
     pub fn new(options: Options) -> Result<Self, OptionsError> {
-        let Options { shingle, threshold, permutations } = options.checked()?;
-        let hasher = MinHasher::new(permutations, shingle);
-        let cut = bands_with_recall(threshold, permutations, Self::RECALL);
         Ok(Self {
-            sketcher: Sketcher { hasher, cut },
-            threshold,
+            sketcher: Sketcher::new(options)?,
+            threshold: options.threshold,
             heads: HashMap::default(),
             before: Vec::new(),
             shingles: Vec::new(),
@@ -183,6 +184,17 @@ impl Index {
 }
 
 impl Sketcher {
+    /// What makes sketches for an index with these options.
+    ///
+    /// # Errors
+    /// Which option cannot be, and what it can be.
+    pub fn new(options: Options) -> Result<Self, OptionsError> {
+        let Options { shingle, threshold, permutations } = options.checked()?;
+        let hasher = MinHasher::new(permutations, shingle);
+        let cut = bands_with_recall(threshold, permutations, Index::RECALL);
+        Ok(Self { hasher, cut })
+    }
+
     /// The sketch of a document given as its words, whose case does not matter. Fewer words than a
     /// shingle are one shingle.
     pub fn sketch<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Sketch {
@@ -215,6 +227,12 @@ impl Sketch {
     pub fn shingles(&self) -> &[u64] {
         &self.shingles
     }
+
+    /// Hashes of its signature's bands: documents that share one are candidates.
+    #[must_use]
+    pub fn bands(&self) -> &[u64] {
+        &self.bands
+    }
 }
 
 fn shingles_of<'a>(shingles: &'a [u64], ends: &[usize], document: usize) -> &'a [u64] {
@@ -223,9 +241,10 @@ fn shingles_of<'a>(shingles: &'a [u64], ends: &[usize], document: usize) -> &'a 
     shingles.get(start..end).unwrap_or_default()
 }
 
-/// The Jaccard similarity of two sorted sets, if it reaches a threshold; stops as soon as it
-/// cannot.
-fn jaccard(one: &[u64], two: &[u64], threshold: f64) -> Option<f64> {
+/// The Jaccard similarity of two sets of shingles, each sorted and without repetition, if it
+/// reaches a threshold; stops as soon as it cannot.
+#[must_use]
+pub fn jaccard(one: &[u64], two: &[u64], threshold: f64) -> Option<f64> {
     let (fewer, more) = (one.len().min(two.len()), one.len().max(two.len()));
     if fewer == 0 || (fewer as f64) < threshold * more as f64 {
         return None;

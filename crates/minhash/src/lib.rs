@@ -4,21 +4,19 @@
 //! the sense of Jaccard. A MinHash signature estimates that from a few numbers (Broder, "On the
 //! resemblance and containment of documents", 1997), and bands of a signature find candidates
 //! without comparing all pairs (Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets",
-//! chapter 3). [`Index`] verifies its candidates; [`Datasketch`] makes signatures that are those
-//! of the Python package, bit by bit.
+//! chapter 3). [`Index`] holds documents in memory and verifies its candidates; who has more of
+//! them sorts the bands of a [`Sketch`] on disk and verifies by [`jaccard`]. [`Datasketch`] makes
+//! signatures that are those of the Python package, bit by bit.
 //!
 //! ```
-//! use mesh_minhash::{MinHasher, bands, similarity};
+//! use mesh_minhash::{Options, Sketcher, jaccard};
 //!
-//! # fn example() -> Option<()> {
-//! let hasher = MinHasher::new(128, 2);
-//! let one = hasher.signature("the bank left its rates as they were on monday");
-//! let two = hasher.signature("the bank left its rates as they were on tuesday");
-//! assert!(similarity(&one?, &two?) > 0.6);
-//! assert_eq!(bands(0.8, 128), (9, 13));
-//! # Some(())
-//! # }
-//! # example().unwrap();
+//! let sketcher = Sketcher::new(Options { shingle: 2, ..Options::default() })?;
+//! let one = sketcher.sketch("the bank left its rates as they were on monday".split(' '));
+//! let two = sketcher.sketch("the bank left its rates as they were on tuesday".split(' '));
+//! // Eight of ten shingles are in both.
+//! assert_eq!(jaccard(one.shingles(), two.shingles(), 0.8), Some(0.8));
+//! # Ok::<(), mesh_minhash::OptionsError>(())
 //! ```
 
 mod bands;
@@ -30,10 +28,8 @@ mod permutations;
 mod signature;
 mod words;
 
-pub use bands::{band_hashes, bands, bands_with_recall};
 pub use datasketch::Datasketch;
-pub use index::{Index, Match, Sketch, Sketcher};
+pub use index::{Index, Match, Sketch, Sketcher, jaccard};
 pub use options::{MAX_SHINGLE, Options, OptionsError};
 pub use permutations::MAX_PERMUTATIONS;
-pub use signature::{MinHasher, Signature, similarity};
 pub use words::Words;

@@ -3,12 +3,9 @@ use crate::{
     permutations::{CHUNK, Chunk},
 };
 
-/// The least hash of a document's shingles under each permutation.
-pub type Signature = Vec<u32>;
-
-/// Makes signatures.
+/// Makes signatures: the least hash of a document's shingles under each permutation.
 #[derive(Debug, Clone)]
-pub struct MinHasher {
+pub(crate) struct MinHasher {
     /// Odd multipliers and offsets of multiply-shift hashing (Dietzfelbinger et al., 1997).
     chunks: Vec<Chunk>,
     permutations: usize,
@@ -17,8 +14,7 @@ pub struct MinHasher {
 
 impl MinHasher {
     /// A hasher with this many permutations, for shingles of this many words.
-    #[must_use]
-    pub fn new(permutations: usize, shingle: usize) -> Self {
+    pub(crate) fn new(permutations: usize, shingle: usize) -> Self {
         let mut state = 0x5851_f42d_4c95_7f2d;
         let mut chunk = || {
             let mut chunk = Chunk { factors: [0; CHUNK], offsets: [0; CHUNK] };
@@ -31,23 +27,8 @@ impl MinHasher {
         Self { chunks, permutations, shingle: shingle.max(1) }
     }
 
-    /// The signature of a text, whose words are runs of letters and digits. Nothing for a text
-    /// without words.
-    #[must_use]
-    pub fn signature(&self, text: &str) -> Option<Signature> {
-        self.signature_of(
-            text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()),
-        )
-    }
-
-    /// The signature of a document given as its words, whose case does not matter. Fewer words
-    /// than a shingle are one shingle; nothing for no words, as all empty sets are alike.
-    pub fn signature_of<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Option<Signature> {
-        let shingles = self.shingles_of(words);
-        (!shingles.is_empty()).then(|| self.signature_of_shingles(&shingles))
-    }
-
-    /// The hashes of a document's shingles, in their order.
+    /// The hashes of the shingles, in their order, of a document given as its words, whose case
+    /// does not matter. Fewer words than a shingle are one shingle.
     pub(crate) fn shingles_of<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Vec<u64> {
         let words: Vec<u64> = words.into_iter().map(hash_word).collect();
         let hash = |shingle: &[u64]| {
@@ -63,21 +44,11 @@ impl MinHasher {
     }
 
     /// The signature of the shingles of a document.
-    pub(crate) fn signature_of_shingles(&self, shingles: &[u64]) -> Signature {
+    pub(crate) fn signature_of_shingles(&self, shingles: &[u64]) -> Vec<u32> {
         let mut signature = shifted_minima(shingles, &self.chunks);
         signature.truncate(self.permutations);
         signature
     }
-}
-
-/// The estimated Jaccard similarity of two documents, 0 to 1. With n permutations its standard
-/// error is at most `1 / (2 sqrt(n))`.
-#[must_use]
-pub fn similarity(one: &[u32], two: &[u32]) -> f64 {
-    let same = one.iter().zip(two).filter(|(a, b)| a == b).count();
-    #[expect(clippy::cast_precision_loss, reason = "a signature has at most 1024 values")]
-    let share = same as f64 / one.len().max(1) as f64;
-    share
 }
 
 fn hash_word(word: &str) -> u64 {
@@ -114,27 +85,27 @@ mod tests {
             one in prop::collection::btree_set("[A-M][0-9]{3,5}", 0..30),
             two in prop::collection::btree_set("[N-Z][0-9]{3,5}", 0..30),
         ) {
-            let document = |own: &BTreeSet<String>| {
-                shared.iter().chain(own).cloned().collect::<Vec<_>>().join(" ")
-            };
             let exact = shared.len() as f64 / (shared.len() + one.len() + two.len()) as f64;
             let hasher = MinHasher::new(512, 1);
-            let signature = |own| hasher.signature(&document(own)).unwrap();
-            let found = similarity(&signature(&one), &signature(&two));
+            let signature = |own: &BTreeSet<String>| {
+                let words = shared.iter().chain(own).map(String::as_str);
+                hasher.signature_of_shingles(&hasher.shingles_of(words))
+            };
+            let (one, two) = (signature(&one), signature(&two));
+            let same = one.iter().zip(&two).filter(|(a, b)| a == b).count();
+            let found = same as f64 / 512.0;
             // Five standard errors.
             prop_assert!((found - exact).abs() < 5.0 * 0.5 / 512f64.sqrt(), "{found} {exact}");
         }
     }
 
     #[test]
-    fn short_texts_have_signatures_and_empty_ones_have_none() {
+    fn short_texts_have_shingles_and_empty_ones_have_none() {
         let hasher = MinHasher::new(16, 5);
-        assert_eq!(hasher.signature("Two words"), hasher.signature("two, WORDS!"));
-        assert_ne!(hasher.signature("two words"), hasher.signature("other words"));
-        for none in ["", " ", "!?", ":-)"] {
-            assert_eq!(hasher.signature(none), None, "{none}");
-        }
-        let words = hasher.signature_of(["Two", "words"]);
-        assert_eq!(words, hasher.signature("two words"));
+        let one = hasher.shingles_of(["Two", "words"]);
+        assert_eq!(one.len(), 1);
+        assert_eq!(one, hasher.shingles_of(["two", "WORDS"]));
+        assert_ne!(one, hasher.shingles_of(["other", "words"]));
+        assert!(hasher.shingles_of([]).is_empty());
     }
 }

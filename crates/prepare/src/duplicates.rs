@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use mesh_core::{StepContext, Unit, manifest::Deduplicate};
 use mesh_dataset::{DuplicateStatistics, SplitName};
-use mesh_minhash::{Signature, similarity};
+use mesh_minhash::jaccard;
 
 use crate::{
     PrepareError,
-    signatures::Signatures,
+    sketches::Shingles,
     sort::{Sorted, number},
     stage::{Candidates, CopyRecord},
 };
@@ -45,7 +45,7 @@ pub(crate) struct Search<'a> {
 /// Rows of one band that are compared with those that come after them.
 struct Bucket {
     band: [u8; 8],
-    leaders: Vec<(u64, Option<Signature>)>,
+    leaders: Vec<(u64, Option<Vec<u64>>)>,
 }
 
 const EXAMPLES: usize = 5;
@@ -64,8 +64,8 @@ impl Search<'_> {
     ) -> Result<(DuplicateStatistics, Clusters), PrepareError> {
         let mut clusters = Clusters::default();
         let found = self.copies(candidates.copies, verdicts, &mut clusters)?;
-        if let Some((signatures, bands)) = candidates.near {
-            self.near(&signatures, bands, verdicts, &mut clusters)?;
+        if let Some((shingles, bands)) = candidates.near {
+            self.near(&shingles, bands, verdicts, &mut clusters)?;
         }
         Ok((found, clusters))
     }
@@ -104,10 +104,10 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// Groups rows that share a band, and whose signatures are alike.
+    /// Groups rows that share a band, and whose shingles are alike.
     fn near(
         &self,
-        signatures: &Signatures,
+        shingles: &Shingles,
         bands: Sorted<16>,
         verdicts: &[Verdict],
         clusters: &mut Clusters,
@@ -128,7 +128,7 @@ impl Search<'_> {
             if bucket.band != band {
                 bucket = Bucket { band, leaders: Vec::new() };
             }
-            bucket.take(row, self.options.near.threshold, signatures, clusters)?;
+            bucket.take(row, self.options.near.threshold, shingles, clusters)?;
         }
         Ok(())
     }
@@ -140,26 +140,25 @@ impl Bucket {
         &mut self,
         row: u64,
         threshold: f64,
-        signatures: &Signatures,
+        shingles: &Shingles,
         clusters: &mut Clusters,
     ) -> Result<(), PrepareError> {
-        let mut own: Option<Signature> = None;
+        let mut own: Option<Vec<u64>> = None;
         let mut known = false;
-        for (leader, signature) in &mut self.leaders {
+        for (leader, others) in &mut self.leaders {
             if clusters.root(*leader) == clusters.root(row) {
                 known = true;
                 continue;
             }
             let own = match &mut own {
                 Some(own) => own,
-                None => own.insert(signatures.of(row)?),
+                None => own.insert(shingles.of(row)?),
             };
-            let other = match signature {
-                Some(signature) => signature,
-                None => signature.insert(signatures.of(*leader)?),
+            let others = match others {
+                Some(others) => others,
+                None => others.insert(shingles.of(*leader)?),
             };
-            let alike = similarity(other, own);
-            if alike >= threshold {
+            if let Some(alike) = jaccard(others, own, threshold) {
                 known = true;
                 clusters.join(*leader, row);
                 // One pair of each group tells more than five of the first.

@@ -62,6 +62,9 @@ pub enum PrepareErrorKind {
         /// Names in the training split.
         found: usize,
     },
+    /// Near-duplicates cannot be looked for as the manifest says.
+    #[error("near-duplicates cannot be looked for: {0}")]
+    NearDuplicates(String),
     /// A feature has no value in the training split.
     #[error("the feature `{0}` has no value in the training split")]
     NoValues(String),
@@ -106,6 +109,7 @@ impl PrepareError {
                 "raise it in [prepare.features], or leave the column out: a model learns little of \
                  names that it sees a few times"
             }
+            PrepareErrorKind::NearDuplicates(_) => "mend [prepare.deduplicate.near]",
             PrepareErrorKind::NoValues(_) => {
                 "leave it out of [prepare.features], or give the series more days than its lags"
             }

@@ -33,7 +33,7 @@ mod observations;
 mod rank;
 mod read;
 mod rejects;
-mod signatures;
+mod sketches;
 mod sort;
 mod stage;
 mod statistics;

@@ -19,7 +19,7 @@ use crate::{
     labels::{Mapped, map_label, map_tags},
     read::{Opened, Reject, Row, Selection},
     rejects::Rejects,
-    signatures::{Signatures, Signer},
+    sketches::{Shingles, SketchWriter},
     sort::{Sorted, Sorter, record},
     time::time_key,
 };
@@ -40,7 +40,7 @@ pub(crate) struct Staged {
 /// What is to be searched for duplicates.
 pub(crate) struct Candidates {
     pub(crate) copies: Sorted<29>,
-    pub(crate) near: Option<(Signatures, Sorted<16>)>,
+    pub(crate) near: Option<(Shingles, Sorted<16>)>,
 }
 
 pub(crate) struct Stager<'a> {
@@ -51,7 +51,7 @@ pub(crate) struct Stager<'a> {
     facts: FactsWriter,
     rejects: Rejects,
     copies: Sorter<29>,
-    signer: Option<Signer>,
+    sketches: Option<SketchWriter>,
     labels: HashMap<String, u32>,
     /// Whether labels are the tags of tokens.
     tagged: bool,
@@ -70,8 +70,8 @@ impl<'a> Stager<'a> {
         context: &'a StepContext,
     ) -> Result<Self, PrepareError> {
         let near = &prepare.deduplicate.near;
-        let signer = match near.enabled {
-            true => Some(Signer::create(scratch, near, context.threads)?),
+        let sketches = match near.enabled {
+            true => Some(SketchWriter::create(scratch, near, context.threads)?),
             false => None,
         };
         let staged = Staged {
@@ -87,7 +87,7 @@ impl<'a> Stager<'a> {
             facts: FactsWriter::create(&staged.facts)?,
             rejects: Rejects::create(&output.join(Dataset::REJECTED))?,
             copies: Sorter::new(scratch, "copies"),
-            signer,
+            sketches,
             labels: HashMap::new(),
             tagged,
             source,
@@ -223,8 +223,8 @@ impl<'a> Stager<'a> {
             &self.staged.rows.to_be_bytes(),
             &facts.label.to_be_bytes(),
         ]))?;
-        if let Some(signer) = &mut self.signer {
-            signer.push(document.text)?;
+        if let Some(sketches) = &mut self.sketches {
+            sketches.push(document.text)?;
         }
         self.staged.rows += 1;
         Ok(())
@@ -238,7 +238,7 @@ impl<'a> Stager<'a> {
         if read == 0 {
             return Err(PrepareError::new(PrepareErrorKind::NoRows));
         }
-        let near = self.signer.map(Signer::finish).transpose()?;
+        let near = self.sketches.map(SketchWriter::finish).transpose()?;
         Ok((self.staged, Candidates { copies: self.copies.finish()?, near }))
     }
 }

@@ -85,8 +85,8 @@ impl Conflicts<'_> {
             let message = "`threshold` must lie between 0 and 1, both excluded";
             self.add("prepare.deduplicate.near.threshold", message, "0.8 is a good start");
         }
-        if near.shingle == 0 || !(2..=1024).contains(&near.permutations) {
-            let message = "`shingle` starts at 1, `permutations` lies in 2 to 1024";
+        if !(1..=100).contains(&near.shingle) || !(2..=1024).contains(&near.permutations) {
+            let message = "`shingle` lies in 1 to 100, `permutations` in 2 to 1024";
             self.add("prepare.deduplicate.near", message, "5 and 128 are good starts");
         }
         if self.manifest.source.is_none() {

@@ -20,7 +20,8 @@ fn a_full_disk_is_told_wherever_it_is_met() {
     let files = [
         "scratch/staged.parquet",
         "scratch/facts.bin",
-        "scratch/signatures.bin",
+        "scratch/shingles.bin",
+        "scratch/shingle-ends.bin",
         "out/rejected.jsonl",
         "out/train.parquet",
         "out/test.parquet",
@@ -45,7 +46,7 @@ fn a_place_that_cannot_be_written_is_named() {
     let bench = Bench::new(&[("d.csv", csv(50))]);
     let output = StepOutput { dir: bench.path("nowhere"), scratch: bench.path("nowhere") };
     let told = tell(&bench.run_in(CSV, &output).unwrap_err());
-    assert!(told.contains("signatures.bin cannot be written"), "{told}");
+    assert!(told.contains("shingles.bin cannot be written"), "{told}");
 }
 
 #[test]

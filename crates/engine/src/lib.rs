@@ -31,8 +31,8 @@ pub use encoder::{
 pub use error::{EngineError, EngineErrorKind};
 pub use kernel::{Peak, Target, TargetError, peak};
 pub use linear::{
-    CompiledLinear, FeatureScratch, Featurizer, LINEAR_FORMAT, LinearDescription, LinearModel,
-    PackReport, pack,
+    CompiledLinear, FeatureKind, FeatureScratch, Featurizer, LINEAR_FORMAT, LinearDescription,
+    LinearModel, PackReport, pack,
 };
 pub use map::MappedFile;
 pub use sequence::{

@@ -32,7 +32,7 @@ pub struct Train {
 }
 
 /// Raised whenever the same dataset and options would give another model.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("failed to write {file}")]

@@ -4,11 +4,12 @@ use std::{
 };
 
 use mesh_core::manifest::Features;
-use mesh_engine::{FeatureScratch, Featurizer};
+use mesh_engine::{FeatureKind, FeatureScratch, Featurizer};
 
 use crate::Matrix;
 
-/// Learns which features matter, and turns texts into rows of TF-IDF values, each of length 1.
+/// Learns which features matter, and turns texts into rows of TF-IDF values: those of words have
+/// length 1, and those of characters.
 #[derive(Debug, Clone)]
 pub struct Vectorizer {
     options: Features,
@@ -175,24 +176,39 @@ impl Vectorizer {
         let mut columns: Vec<u32> = Vec::new();
         let mut row: Vec<(u32, f32)> = Vec::new();
         for text in texts {
-            columns.clear();
             row.clear();
-            self.featurizer.hashes(text, &mut scratch, |hash| {
-                columns.extend(self.index.get(&hash));
-            });
-            columns.sort_unstable();
-            let mut squares = 0.0f32;
-            for same in columns.chunk_by(|a, b| a == b) {
-                let Some(column) = same.first() else { continue };
-                #[expect(clippy::cast_precision_loss, reason = "a text has fewer words")]
-                let count = same.len() as f32;
-                let frequency = if self.options.sublinear_tf { 1.0 + count.ln() } else { count };
-                let value = frequency * self.idf.get(*column as usize).copied().unwrap_or_default();
-                squares += value * value;
-                row.push((*column, value));
+            for kind in FeatureKind::ALL {
+                columns.clear();
+                self.featurizer.hashes_of(kind, text, &mut scratch, |hash| {
+                    columns.extend(self.index.get(&hash));
+                });
+                columns.sort_unstable();
+                self.weigh(&columns, &mut row);
             }
-            let scale = if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 };
-            matrix.push(row.iter().map(|(column, value)| (*column, value * scale)));
+            row.sort_unstable_by_key(|(column, _)| *column);
+            // Words and characters may share a bucket.
+            row.dedup_by(|next, kept| {
+                let same = next.0 == kept.0;
+                kept.1 += if same { next.1 } else { 0.0 };
+                same
+            });
+            matrix.push(row.iter().copied());
         }
+    }
+
+    /// Adds the columns of one kind, which are sorted, to a row, with values of length 1.
+    fn weigh(&self, columns: &[u32], row: &mut Vec<(u32, f32)>) {
+        let (start, mut squares) = (row.len(), 0.0f32);
+        for same in columns.chunk_by(|a, b| a == b) {
+            let Some(column) = same.first() else { continue };
+            #[expect(clippy::cast_precision_loss, reason = "a text has fewer words")]
+            let count = same.len() as f32;
+            let frequency = if self.options.sublinear_tf { 1.0 + count.ln() } else { count };
+            let value = frequency * self.idf.get(*column as usize).copied().unwrap_or_default();
+            squares += value * value;
+            row.push((*column, value));
+        }
+        let scale = if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 };
+        row.iter_mut().skip(start).for_each(|(_, value)| *value *= scale);
     }
 }

@@ -4,7 +4,7 @@ use memmap2::Mmap;
 use mesh_core::{LoadError, ModelFiles, manifest::Precision};
 
 use super::{
-    Featurizer,
+    FeatureKind, Featurizer,
     featurizer::Scratch,
     layout::{GROUP, Header, INDEX_BYTES, Layout, MAGIC, VERSION},
     scoring::{probabilities, term_weight, widen},
@@ -67,23 +67,41 @@ impl CompiledLinear {
 
     /// The probabilities of one text.
     fn score(&self, text: &str, table: &Table<'_>, room: &mut Room) -> Vec<f32> {
-        let Room { scratch, hashes, candidates, found, counts } = room;
+        let mut decision = self.header.bias.clone();
+        for kind in FeatureKind::ALL {
+            self.add_kind(kind, text, (table, room), &mut decision);
+        }
+        probabilities(&decision, self.header.labels.len())
+    }
+
+    /// Adds what the features of one kind say to the decision values.
+    fn add_kind(
+        &self,
+        kind: FeatureKind,
+        text: &str,
+        (table, room): (&Table<'_>, &mut Room),
+        decision: &mut [f32],
+    ) {
+        let Room { scratch, hashes, candidates, found, counts, sums } = room;
         hashes.clear();
-        self.featurizer.hashes(text, scratch, |hash| hashes.push(hash));
+        self.featurizer.hashes_of(kind, text, scratch, |hash| hashes.push(hash));
+        if hashes.is_empty() {
+            return;
+        }
         table.find_all(hashes, found, candidates);
-        let mut decision = vec![0.0f32; self.header.bias.len()];
+        sums.clear();
+        sums.resize(decision.len(), 0.0);
         let mut squares = 0.0f32;
         for (feature, count) in counts.count(found) {
             let Some(Record { idf, weights }) = table.record(*feature) else { continue };
             let value = term_weight(*count, self.header.features.sublinear_tf) * idf;
             squares += value * value;
-            self.add(weights, value, &mut decision);
+            self.add(weights, value, sums);
         }
         let scale = if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 };
-        for (value, bias) in decision.iter_mut().zip(&self.header.bias) {
-            *value = *value * scale + bias;
+        for (value, sum) in decision.iter_mut().zip(sums) {
+            *value += *sum * scale;
         }
-        probabilities(&decision, self.header.labels.len())
     }
 
     /// Adds a feature's weights to the decision values.
@@ -114,6 +132,7 @@ struct Room {
     candidates: Candidates,
     found: Vec<u32>,
     counts: Counts,
+    sums: Vec<f32>,
 }
 
 impl TextClassifier for CompiledLinear {

@@ -8,7 +8,7 @@ use mesh_core::manifest::Features;
 /// 64-bit hash; two features of one hash are taken for the same.
 ///
 /// Two ways lead to the same hashes: [`Featurizer::named`] builds each feature's text and is
-/// there to be right; [`Featurizer::hashes`] builds none and is there to be fast.
+/// there to be right; [`Featurizer::hashes_of`] builds none and is there to be fast.
 #[derive(Debug, Clone)]
 pub struct Featurizer {
     words: [usize; 2],
@@ -17,7 +17,17 @@ pub struct Featurizer {
     buckets: u64,
 }
 
-/// Room that [`Featurizer::hashes`] uses again and again.
+/// What features are made of. Those of each kind are weighed against each other only: a text has
+/// several times as many runs of characters as it has words, which would drown them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeatureKind {
+    /// Runs of words.
+    Words,
+    /// Runs of characters inside words.
+    Characters,
+}
+
+/// Room that [`Featurizer::hashes_of`] uses again and again.
 #[derive(Debug, Default)]
 pub struct Scratch {
     words: Vec<u64>,
@@ -67,24 +77,41 @@ impl Featurizer {
 
     /// Calls `each` with the hash of every occurrence of a feature, in an order of no meaning.
     pub fn hashes(&self, text: &str, scratch: &mut Scratch, mut each: impl FnMut(u64)) {
+        for kind in FeatureKind::ALL {
+            self.hashes_of(kind, text, scratch, &mut each);
+        }
+    }
+
+    /// Calls `each` with the hash of every occurrence of a feature of one kind, in an order of no
+    /// meaning.
+    pub fn hashes_of(
+        &self,
+        kind: FeatureKind,
+        text: &str,
+        scratch: &mut Scratch,
+        mut each: impl FnMut(u64),
+    ) {
         let Scratch { words, chars } = scratch;
         let mut each = |hash: u64| each(self.place(finish(hash)));
-        if self.words[1] > 0 {
-            words.clear();
-            scan_words(text, self.lowercase, |word| words.push(word));
-            word_ngrams(words, self.words, &mut each);
-        }
-        if self.chars[1] > 0 {
-            for token in text.split_whitespace() {
-                chars.clear();
-                chars.push(' ');
-                match self.lowercase {
-                    true => chars.extend(token.chars().flat_map(char::to_lowercase)),
-                    false => chars.extend(token.chars()),
-                }
-                chars.push(' ');
-                char_ngrams(chars, self.chars, &mut each);
+        match kind {
+            FeatureKind::Words if self.words[1] > 0 => {
+                words.clear();
+                scan_words(text, self.lowercase, |word| words.push(word));
+                word_ngrams(words, self.words, &mut each);
             }
+            FeatureKind::Characters if self.chars[1] > 0 => {
+                for token in text.split_whitespace() {
+                    chars.clear();
+                    chars.push(' ');
+                    match self.lowercase {
+                        true => chars.extend(token.chars().flat_map(char::to_lowercase)),
+                        false => chars.extend(token.chars()),
+                    }
+                    chars.push(' ');
+                    char_ngrams(chars, self.chars, &mut each);
+                }
+            }
+            FeatureKind::Words | FeatureKind::Characters => {}
         }
     }
 
@@ -140,6 +167,16 @@ impl Featurizer {
     /// With hashing, features share buckets: the bucket stands for the hash.
     fn place(&self, hash: u64) -> u64 {
         if self.buckets == 0 { hash } else { finish(hash & (self.buckets - 1)) }
+    }
+}
+
+impl FeatureKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Words, Self::Characters];
+
+    /// The kind of a feature by its text, as [`Featurizer::named`] gives it.
+    pub(super) fn of(name: &str) -> Self {
+        if name.starts_with("c\t") { Self::Characters } else { Self::Words }
     }
 }
 

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 /// The first bytes of a compiled linear model.
 pub(super) const MAGIC: &[u8; 8] = b"MESHLIN\0";
 /// The version of its format.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 /// Sections start at multiples of this: a cache line.
 const ALIGNMENT: usize = 64;
 /// Places that are looked at together.

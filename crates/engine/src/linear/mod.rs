@@ -9,6 +9,6 @@ mod scoring;
 mod table;
 
 pub use compiled::CompiledLinear;
-pub use featurizer::{Featurizer, Scratch as FeatureScratch};
+pub use featurizer::{FeatureKind, Featurizer, Scratch as FeatureScratch};
 pub use model::{LINEAR_FORMAT, LinearDescription, LinearModel};
 pub use pack::{PackReport, pack};

@@ -5,13 +5,13 @@ use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Featurizer,
+    FeatureKind, Featurizer,
     scoring::{probabilities, term_weight},
 };
 use crate::{EngineError, EngineErrorKind, TextClassifier};
 
 /// The version of the format of trained linear models.
-pub const LINEAR_FORMAT: u32 = 1;
+pub const LINEAR_FORMAT: u32 = 2;
 
 /// `model.json` of a trained linear model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,8 +27,8 @@ pub struct LinearDescription {
     pub temperature: f32,
 }
 
-/// A trained linear model as the trainer left it: TF-IDF weighted n-grams, L2-normalised, times
-/// a weight per label.
+/// A trained linear model as the trainer left it: TF-IDF weighted n-grams, those of words and those
+/// of characters each L2-normalised, times a weight per label.
 ///
 /// Files: `model.json`, `vocabulary.txt` (a feature per line), `weights.safetensors` with
 /// `weight` (features x outputs), `bias` (outputs) and `idf` (features), all f32. A binary model
@@ -97,9 +97,13 @@ impl LinearModel {
         let path = folder.join(DESCRIPTION);
         let description: LinearDescription = serde_json::from_slice(&read(DESCRIPTION)?)
             .map_err(|error| EngineError::format(&path, error.to_string()))?;
-        if description.format > LINEAR_FORMAT {
+        if description.format != LINEAR_FORMAT {
             let reason = format!("it has format {}", description.format);
-            return Err(EngineError::new(&path, EngineErrorKind::Newer, reason));
+            let kind = match description.format > LINEAR_FORMAT {
+                true => EngineErrorKind::Newer,
+                false => EngineErrorKind::Format,
+            };
+            return Err(EngineError::new(&path, kind, reason));
         }
         let text = String::from_utf8(read(VOCABULARY)?)
             .map_err(|error| EngineError::format(&folder.join(VOCABULARY), error.to_string()))?;
@@ -160,9 +164,13 @@ impl LinearModel {
         self.weight.get(feature * outputs..(feature + 1) * outputs).unwrap_or_default()
     }
 
-    fn score(&self, featurizer: &Featurizer, text: &str) -> Vec<f32> {
+    /// Adds what the features of one kind say to the decision values.
+    fn add(&self, kind: FeatureKind, featurizer: &Featurizer, text: &str, decision: &mut [f32]) {
         let mut counts: HashMap<usize, u32> = HashMap::new();
         featurizer.named(text, &mut |hash, name| {
+            if FeatureKind::of(name) != kind {
+                return;
+            }
             let found = if self.description.features.hash_buckets == 0 {
                 self.index.get(name)
             } else {
@@ -184,11 +192,17 @@ impl LinearModel {
             .collect();
         let norm = values.iter().map(|(_, value)| value * value).sum::<f32>().sqrt();
         let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
-        let mut decision = self.bias.clone();
         for (feature, value) in values {
             for (sum, weight) in decision.iter_mut().zip(self.row(feature)) {
                 *sum += weight * value * scale;
             }
+        }
+    }
+
+    fn score(&self, featurizer: &Featurizer, text: &str) -> Vec<f32> {
+        let mut decision = self.bias.clone();
+        for kind in FeatureKind::ALL {
+            self.add(kind, featurizer, text, &mut decision);
         }
         for value in &mut decision {
             *value /= self.description.temperature;

@@ -60,7 +60,7 @@ impl Archive {
             Format::Parquet => self.check_alike(|file| Ok(parquet::schema(file)?.fields().clone())),
             Format::Jsonl => Ok(()),
             Format::Csv | Format::Tsv => self.check_alike(|file| {
-                Ok(Records::open(file, self.format.delimiter(), &NoProgress)?.names)
+                Ok(Records::open(file, self.format.dialect(), &NoProgress)?.names)
             }),
         }
     }
@@ -123,7 +123,7 @@ impl Archive {
                 }
                 continue;
             }
-            let mut records = Records::open(file, self.format.delimiter(), task)?;
+            let mut records = Records::open(file, self.format.dialect(), task)?;
             if at == 0 {
                 write(&records.header)?;
             }

@@ -1,6 +1,6 @@
 use std::{error::Error as StdError, io, path::Path};
 
-use mesh_core::Interrupted;
+use mesh_core::{Interrupted, did_you_mean};
 use mesh_minhash::OptionsError;
 use miette::Diagnostic;
 use thiserror::Error;
@@ -128,13 +128,7 @@ impl ArchiveError {
     }
 
     pub(crate) fn no_column(file: &Path, column: &str, all: &[String]) -> Self {
-        let nearest = all
-            .iter()
-            .map(|known| (strsim::jaro_winkler(column, known), known))
-            .filter(|(likeness, _)| *likeness > 0.75)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint =
-            nearest.map_or_else(String::new, |(_, known)| format!("did you mean `{known}`? "));
+        let hint = did_you_mean(column, all.iter().map(String::as_str));
         let (file, column) = (file.display().to_string(), column.to_owned());
         let mut error = Self::new(ArchiveErrorKind::NoColumn { file, column });
         error.help = Some(format!("{hint}It has: {}", all.join(", ")));

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use mesh_text::Dialect;
+
 use crate::{ArchiveError, ArchiveErrorKind};
 
 /// A file or a folder of files, each with documents in rows.
@@ -99,9 +101,9 @@ impl Format {
         }
     }
 
-    /// What parts the values of a row.
-    pub(crate) const fn delimiter(self) -> u8 {
-        if matches!(self, Self::Tsv) { b'\t' } else { b',' }
+    /// How the values of a row are told apart.
+    pub(crate) const fn dialect(self) -> Dialect {
+        if matches!(self, Self::Tsv) { Dialect::TSV } else { Dialect::CSV }
     }
 }
 

@@ -71,7 +71,7 @@ impl Archive {
                 Format::Parquet => parquet::read(file, columns, task, sink)?,
                 Format::Jsonl => jsonl(file, columns, task, sink)?,
                 Format::Csv | Format::Tsv => {
-                    let records = Records::open(file, self.format.delimiter(), task)?;
+                    let records = Records::open(file, self.format.dialect(), task)?;
                     separated(file, records, columns, sink)?;
                 }
             }

@@ -1,6 +1,7 @@
 use std::{collections::VecDeque, path::Path};
 
 use mesh_core::ProgressTask;
+use mesh_text::{Dialect, FieldSplitter};
 
 use crate::{
     ArchiveError, Unusable,
@@ -31,41 +32,15 @@ pub(crate) struct Record {
     pub(crate) values: Result<Vec<Vec<u8>>, Unusable>,
 }
 
-/// How values are told apart: as in what prepare reads, tabs come without quotes.
-#[derive(Debug, Clone, Copy)]
-struct Dialect {
-    delimiter: u8,
-    quoted: bool,
-}
-
-/// Cuts a record into values by RFC 4180, a line at a time. A quote inside of a value that does
-/// not start with one is a character like any other.
-struct Splitter {
-    dialect: Dialect,
-    state: State,
-    values: Vec<Vec<u8>>,
-    value: Vec<u8>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Start,
-    Plain,
-    Quoted,
-    /// After a quote inside of quotes: the end of the value, or the first of a doubled one.
-    Quote,
-}
-
 /// Lines that one quoted value may span before its quote counts as broken.
 const MAX_LINES: usize = 1000;
 
 impl<'a> Records<'a> {
     pub(crate) fn open(
         file: &'a Path,
-        delimiter: u8,
+        dialect: Dialect,
         task: &'a dyn ProgressTask,
     ) -> Result<Self, ArchiveError> {
-        let dialect = Dialect { delimiter, quoted: delimiter != b'\t' };
         let (lines, header) = (Lines::open(file, task)?, Vec::new());
         let mut records = Self { names: Vec::new(), header, lines, dialect, back: VecDeque::new() };
         let Some(first) = records.record()? else {
@@ -116,19 +91,19 @@ impl<'a> Records<'a> {
         first: &[u8],
         more: &mut Vec<Vec<u8>>,
     ) -> Result<Option<Vec<Vec<u8>>>, ArchiveError> {
-        let mut splitter = Splitter::new(self.dialect);
+        let mut splitter = FieldSplitter::new(self.dialect);
         let mut length = first.len();
-        let mut whole = splitter.push(without_end(first));
-        while whole && splitter.state == State::Quoted {
+        let mut pushed = splitter.push(without_end(first));
+        while pushed.is_ok() && splitter.is_open() {
             if more.len() >= MAX_LINES || length > MAX_BYTES {
                 return Ok(None);
             }
             let Some(next) = self.line()? else { return Ok(None) };
             length += next.len();
-            whole = splitter.push(b"\n") && splitter.push(without_end(&next));
+            pushed = splitter.push(b"\n").and_then(|()| splitter.push(without_end(&next)));
             more.push(next);
         }
-        Ok(whole.then(|| splitter.finish()))
+        Ok(pushed.and_then(|()| splitter.finish()).ok())
     }
 
     fn line(&mut self) -> Result<Option<Vec<u8>>, ArchiveError> {
@@ -137,43 +112,6 @@ impl<'a> Records<'a> {
         }
         let mut line = Vec::new();
         Ok(self.lines.next(&mut line)?.then_some(line))
-    }
-}
-
-impl Splitter {
-    fn new(dialect: Dialect) -> Self {
-        Self { dialect, state: State::Start, values: Vec::new(), value: Vec::new() }
-    }
-
-    /// Takes the next part of the record; says whether it can be one: nothing may follow the
-    /// closing quote of a value.
-    fn push(&mut self, bytes: &[u8]) -> bool {
-        let Dialect { delimiter, quoted } = self.dialect;
-        for byte in bytes.iter().copied() {
-            self.state = match (self.state, byte) {
-                (State::Start, b'"') if quoted => State::Quoted,
-                (State::Quoted, b'"') => State::Quote,
-                (State::Quoted, _) | (State::Quote, b'"') => {
-                    self.value.push(byte);
-                    State::Quoted
-                }
-                (_, byte) if byte == delimiter => {
-                    self.values.push(std::mem::take(&mut self.value));
-                    State::Start
-                }
-                (State::Quote, _) => return false,
-                (State::Start | State::Plain, _) => {
-                    self.value.push(byte);
-                    State::Plain
-                }
-            };
-        }
-        true
-    }
-
-    fn finish(mut self) -> Vec<Vec<u8>> {
-        self.values.push(self.value);
-        self.values
     }
 }
 
@@ -194,7 +132,7 @@ mod tests {
     fn read(text: &str) -> Vec<(String, Result<Vec<String>, Unusable>)> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let mut records = Records::open(file.path(), b',', &NoProgress).unwrap();
+        let mut records = Records::open(file.path(), Dialect::CSV, &NoProgress).unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let mut all = Vec::new();
         while let Some(Record { raw, values }) = records.next().unwrap() {

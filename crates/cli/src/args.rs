@@ -7,6 +7,9 @@ use clap_complete::Shell;
 use mesh_core::{Alias, Digest, ModelVersion, ProjectName, manifest::TaskName};
 use mesh_minhash::Options;
 
+/// Threads that a machine's command may use, at most.
+const MAX_THREADS: usize = 1024;
+
 /// From data to models in production, and keep them there.
 #[derive(Debug, Parser)]
 #[command(name = "mesh", version, max_term_width = 100, arg_required_else_help = true)]
@@ -165,7 +168,7 @@ pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) listen: Listen,
     /// Threads that a step may use; else one per core
-    #[arg(long, env = "MESH_THREADS")]
+    #[arg(long, env = "MESH_THREADS", value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// Serve what is there; run no steps
     #[arg(long)]
@@ -187,7 +190,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) explain: bool,
     /// Threads that a step may use; else one per core
-    #[arg(long, env = "MESH_THREADS")]
+    #[arg(long, env = "MESH_THREADS", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 }
 
@@ -238,7 +241,7 @@ pub(crate) struct Dedup {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Threads that make signatures; else one per core
-    #[arg(long, env = "MESH_THREADS")]
+    #[arg(long, env = "MESH_THREADS", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 }
 
@@ -383,4 +386,13 @@ pub(crate) enum Manifest {
     Workspace,
     /// Both, for people
     Reference,
+}
+
+/// A number of threads. More than a machine has only cost; a system refuses thousands.
+fn threads(text: &str) -> Result<usize, String> {
+    let count = text.parse().map_err(|_| "expected a whole number".to_owned())?;
+    if (1..=MAX_THREADS).contains(&count) {
+        return Ok(count);
+    }
+    Err(format!("expected 1 to {MAX_THREADS} threads"))
 }

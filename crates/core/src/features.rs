@@ -44,7 +44,7 @@ pub struct Field {
     pub description: String,
     /// What it holds.
     pub kind: FieldKind,
-    /// Whether it may be left out: the training split has rows without it.
+    /// Whether it may be null: the dataset has rows without it.
     pub optional: bool,
 }
 
@@ -105,6 +105,9 @@ pub enum WrongValue {
     /// There is none.
     #[error("it is required")]
     Missing,
+    /// It is null, and never was when the model was trained.
+    #[error("it is null, which it never was in the dataset")]
+    Null,
     /// It is no number.
     #[error("expected a number")]
     NotANumber,
@@ -195,7 +198,8 @@ impl FeatureSchema {
         }
         let mut cells = Vec::with_capacity(self.fields.len());
         for field in &self.fields {
-            match field.read(row.get(&field.name)) {
+            let given = row.get(&field.name);
+            match given.ok_or(WrongValue::Missing).and_then(|given| field.read(given)) {
                 Ok(cell) => cells.push(cell),
                 Err(wrong) => {
                     let kind = if wrong == WrongValue::Missing { "missing" } else { "invalid" };
@@ -212,8 +216,7 @@ impl FeatureSchema {
     pub fn json_schema(&self) -> Value {
         let properties: Map<String, Value> =
             self.fields.iter().map(|field| (field.name.clone(), field.json_schema())).collect();
-        let required: Vec<&String> =
-            self.fields.iter().filter(|field| !field.optional).map(|field| &field.name).collect();
+        let required: Vec<&String> = self.fields.iter().map(|field| &field.name).collect();
         json!({
             "type": "object",
             "properties": properties,
@@ -250,10 +253,10 @@ impl Field {
         }
     }
 
-    fn read(&self, given: Option<&Value>) -> Result<Cell, WrongValue> {
-        let Some(given) = given.filter(|given| !given.is_null()) else {
-            return if self.optional { Ok(Cell::Missing) } else { Err(WrongValue::Missing) };
-        };
+    fn read(&self, given: &Value) -> Result<Cell, WrongValue> {
+        if given.is_null() {
+            return if self.optional { Ok(Cell::Missing) } else { Err(WrongValue::Null) };
+        }
         match &self.kind {
             FieldKind::Number { seen, accepted } => {
                 let value = given.as_f64().ok_or(WrongValue::NotANumber)?;
@@ -329,21 +332,20 @@ impl Field {
 }
 
 impl FieldKind {
-    /// A number of which the training split has these, and which is answered so many of their
-    /// ranges beyond them. What is never negative there is not answered below zero.
+    /// A number of which the training split and the whole dataset have these, and which is
+    /// answered so many of the dataset's ranges beyond them. What is never negative there is not
+    /// answered below zero.
     #[must_use]
-    pub fn number(seen: [f64; 2], margin: f64) -> Self {
-        let [least, most] = seen;
+    pub fn number(seen: [f64; 2], [least, most]: [f64; 2], margin: f64) -> Self {
         let beyond = (most - least).max(f64::MIN_POSITIVE) * margin;
         let low = if least >= 0.0 { (least - beyond).max(0.0) } else { least - beyond };
         Self::Number { seen, accepted: [low, most + beyond] }
     }
 
-    /// A date of which the training split has these, and which is answered so many of their
-    /// ranges beyond them.
+    /// A date of which the training split and the whole dataset have these, and which is answered
+    /// so many of the dataset's ranges beyond them.
     #[must_use]
-    pub fn date(seen: [NaiveDate; 2], margin: f64) -> Self {
-        let [first, last] = seen;
+    pub fn date(seen: [NaiveDate; 2], [first, last]: [NaiveDate; 2], margin: f64) -> Self {
         let days = u64::try_from((last - first).num_days()).unwrap_or(0);
         #[expect(
             clippy::cast_possible_truncation,
@@ -408,10 +410,10 @@ mod tests {
             format: FEATURES_FORMAT,
             target: "visits".into(),
             fields: vec![
-                field("price", FieldKind::number([1.0, 3.0], 1.0), false),
+                field("price", FieldKind::number([1.0, 3.0], [1.0, 3.0], 1.0), false),
                 field("shop", FieldKind::Category { values: vec!["a".into(), "b".into()] }, false),
-                field("day", FieldKind::date(dates, 1.0), false),
-                field("visits_lag_7", FieldKind::number([-5.0, 5.0], 0.5), true),
+                field("day", FieldKind::date(dates, dates, 1.0), false),
+                field("visits_lag_7", FieldKind::number([-5.0, 5.0], [-5.0, 5.0], 0.5), true),
             ],
             history: vec!["visits_lag_7".into()],
             baseline: Some("visits_lag_7".into()),
@@ -427,7 +429,9 @@ mod tests {
 
     #[test]
     fn a_row_becomes_numbers() {
-        let cells = read(json!({"price": 2, "shop": "b", "day": "2016-02-29"})).unwrap();
+        let cells =
+            read(json!({"price": 2, "shop": "b", "day": "2016-02-29", "visits_lag_7": null}))
+                .unwrap();
         let mut row = Vec::new();
         schema().encode(&cells, &mut row);
         // 2016-02-29 was a Monday.
@@ -442,7 +446,7 @@ mod tests {
     fn everything_wrong_is_told_by_its_field() {
         struct Case(&'static str, Value, &'static str);
         let cases = [
-            Case("price", json!(null), "is required"),
+            Case("price", json!(null), "is null, which it never was"),
             Case("price", json!("2"), "expected a number"),
             Case("price", json!(5.1), "5.1 is not in 0 to 5; the model was trained on 1 to 3"),
             Case("price", json!(-0.1), "is not in 0 to 5"),
@@ -463,13 +467,15 @@ mod tests {
             assert!(errors[0].starts_with(&format!("data.attributes.input[0].{field}: ")));
             assert!(errors[0].contains(expected), "{errors:?}");
         }
-        assert_eq!(read(json!({"pric": 1})).unwrap_err().len(), 4);
+        let errors = read(json!({"pric": 1})).unwrap_err();
+        assert_eq!(errors.len(), 5, "{errors:?}");
+        assert!(errors[4].ends_with("`visits_lag_7`: it is required"), "{errors:?}");
     }
 
     #[test]
     fn the_schema_of_a_row_says_what_is_checked() {
         let schema = schema().json_schema();
-        assert_eq!(schema["required"], json!(["price", "shop", "day"]));
+        assert_eq!(schema["required"], json!(["price", "shop", "day", "visits_lag_7"]));
         assert_eq!(schema["properties"]["price"]["maximum"], json!(5.0));
         assert_eq!(schema["properties"]["visits_lag_7"]["type"], json!(["number", "null"]));
         assert_eq!(schema["properties"]["shop"]["enum"], json!(["a", "b"]));

@@ -31,6 +31,7 @@ mod name;
 mod progress;
 mod project;
 mod step;
+mod suggest;
 pub mod tags;
 
 pub use artifact::{
@@ -48,3 +49,4 @@ pub use step::{
     GateFailure, Inputs, SourceFiles, Step, StepContext, StepError, StepErrorKind, StepKey,
     StepName, StepOutcome, StepOutput,
 };
+pub use suggest::{did_you_mean, nearest};

@@ -204,9 +204,9 @@ mod tests {
     fn schema() -> FeatureSchema {
         let date = parse_date("2016-01-01").unwrap();
         let kinds = [
-            ("price", FieldKind::number([0.0, 1.0], 1.0)),
+            ("price", FieldKind::number([0.0, 1.0], [0.0, 1.0], 1.0)),
             ("shop", FieldKind::Category { values: vec!["a".into()] }),
-            ("day", FieldKind::date([date, date], 1.0)),
+            ("day", FieldKind::date([date, date], [date, date], 1.0)),
         ];
         let field = |(name, kind): (&str, FieldKind)| Field {
             name: name.into(),

@@ -5,7 +5,7 @@ use std::{
 };
 
 use mesh_core::{
-    ProjectName,
+    ProjectName, did_you_mean,
     manifest::{ManifestError, ProjectManifest, WorkspaceManifest},
 };
 use mesh_source::Fetcher;
@@ -95,12 +95,7 @@ impl Workspace {
             return Ok(project);
         }
         let known: Vec<_> = self.projects.iter().map(|project| project.name().as_str()).collect();
-        let nearest = known
-            .iter()
-            .map(|known| (strsim::jaro_winkler(name, known), known))
-            .filter(|(likeness, _)| *likeness > 0.75)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map_or_else(String::new, |(_, nearest)| format!("did you mean `{nearest}`? "));
+        let nearest = did_you_mean(name, known.iter().copied());
         let help = match known.is_empty() {
             true => "this workspace has no projects: `mesh new project --help` makes one".into(),
             false => format!("{nearest}This workspace has: {}", known.join(", ")),

@@ -111,7 +111,8 @@ impl PrepareError {
             }
             PrepareErrorKind::NearDuplicates(_) => "mend [prepare.deduplicate.near]",
             PrepareErrorKind::NoValues(_) => {
-                "leave it out of [prepare.features], or give the series more days than its lags"
+                "leave it out of [prepare.features], or its days out of `lags` and `windows` in \
+                 [prepare.series], or give the series more days"
             }
             PrepareErrorKind::TakenName(_) => "give the column another name in the source",
             PrepareErrorKind::NoFiles(_) => {

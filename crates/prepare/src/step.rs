@@ -28,7 +28,7 @@ pub struct Prepare {
 }
 
 /// Raised whenever the same source and options would give another dataset.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 impl Prepare {
     /// The prepare step of a manifest, if it has one.

@@ -22,6 +22,8 @@ pub struct SurveyedColumn {
     pub kind: ColumnKind,
     /// How many different values it has.
     pub distinct: usize,
+    /// The first value that is not of its kind or, of [`ColumnKind::Text`], that is no number.
+    pub other: Option<String>,
 }
 
 /// What the values of a column are.
@@ -30,9 +32,9 @@ pub struct SurveyedColumn {
 pub enum ColumnKind {
     /// There are none.
     Empty,
-    /// All are numbers.
+    /// Numbers, but for a few that prepare rejects.
     Number,
-    /// All are days.
+    /// Days, but for a few that prepare rejects.
     Date,
     /// Anything else.
     Text,
@@ -41,13 +43,19 @@ pub enum ColumnKind {
 /// Rows that are looked at.
 const ROWS: usize = 10_000;
 
-/// Tells the columns of a table, in their order, by its first rows.
+/// Tells the columns of a table, in their order, by its first rows. Without a delimiter its format
+/// says how values are parted.
 ///
 /// # Errors
 /// When the file cannot be read in its format.
-pub fn survey(path: &Path, format: Format) -> Result<Vec<SurveyedColumn>, PrepareError> {
+pub fn survey(
+    path: &Path,
+    format: Format,
+    delimiter: Option<char>,
+) -> Result<Vec<SurveyedColumn>, PrepareError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut source = SourceTable::of(format!("file:{name}"), format);
+    source.delimiter = delimiter;
     let task = NoProgress.begin("look", None, Unit::Bytes);
     let progress = task.as_ref();
     let nothing = Selection::new(&source, None)?;
@@ -85,7 +93,12 @@ struct Seen {
     numbers: usize,
     dates: usize,
     distinct: BTreeSet<String>,
+    no_number: Option<String>,
+    no_date: Option<String>,
 }
+
+/// The share of values that make a column one of their kind: as many others as prepare takes.
+const MOST: f64 = 0.95;
 
 impl Seen {
     fn add(&mut self, value: &str) {
@@ -93,18 +106,28 @@ impl Seen {
             return;
         }
         self.values += 1;
-        self.numbers += usize::from(value.parse::<f64>().is_ok_and(f64::is_finite));
-        self.dates += usize::from(parse_date(value).is_some());
+        // An infinite one is a number that is wrong, not a name.
+        let (number, date) = (value.parse::<f64>().is_ok(), parse_date(value).is_some());
+        self.numbers += usize::from(number);
+        self.dates += usize::from(date);
+        if !number {
+            self.no_number.get_or_insert_with(|| value.to_owned());
+        }
+        if !date {
+            self.no_date.get_or_insert_with(|| value.to_owned());
+        }
         self.distinct.insert(value.to_owned());
     }
 
     fn tell(self, name: String) -> SurveyedColumn {
-        let kind = match self.values {
-            0 => ColumnKind::Empty,
-            all if all == self.numbers => ColumnKind::Number,
-            all if all == self.dates => ColumnKind::Date,
-            _ => ColumnKind::Text,
+        #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
+        let are_most = |count: usize| count as f64 >= MOST * self.values as f64;
+        let (kind, other) = match self.values {
+            0 => (ColumnKind::Empty, None),
+            _ if are_most(self.numbers) => (ColumnKind::Number, self.no_number),
+            _ if are_most(self.dates) => (ColumnKind::Date, self.no_date),
+            _ => (ColumnKind::Text, self.no_number),
         };
-        SurveyedColumn { name, kind, distinct: self.distinct.len() }
+        SurveyedColumn { name, kind, distinct: self.distinct.len(), other }
     }
 }

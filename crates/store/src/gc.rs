@@ -1,4 +1,8 @@
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use mesh_core::{Digest, ProjectName};
 use serde::Serialize;
@@ -51,6 +55,7 @@ pub async fn plan_gc(
         }
     }
     let mut plan = GcPlan { leftovers: store.leftovers()?, ..GcPlan::default() };
+    plan.bytes = plan.leftovers.iter().map(|leftover| size_of(leftover)).sum();
     for stored in store.list().await? {
         if needed.contains(&stored.digest) {
             plan.kept += 1;
@@ -60,6 +65,16 @@ pub async fn plan_gc(
         }
     }
     Ok(plan)
+}
+
+/// The bytes of a file, or of all files in a folder; of what is gone meanwhile, none.
+fn size_of(path: &Path) -> u64 {
+    let Ok(about) = path.symlink_metadata() else { return 0 };
+    if !about.is_dir() {
+        return about.len();
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| size_of(&entry.path())).sum()
 }
 
 /// Removes what a plan names. The lock, from [`crate::Locks::collect`], says that nobody uses

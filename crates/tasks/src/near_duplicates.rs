@@ -20,8 +20,8 @@ pub struct NearDuplicatesParameters {
     /// Words in a shingle.
     #[schemars(range(min = 1, max = 100))]
     pub shingle_list: u32,
-    /// The Jaccard similarity that the strings are made for, between 0 and 1.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    /// The Jaccard similarity that the strings are made for: between 0 and 1, both excluded.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     pub threshold: f64,
     /// Permutations of the signature.
     #[schemars(range(min = 2, max = 1024))]

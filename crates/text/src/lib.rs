@@ -1,4 +1,5 @@
-//! Text for machines: normalisation, sentences, tokens, words, stopwords, languages.
+//! Text for machines: normalisation, sentences, tokens, words, stopwords, languages, and the fields
+//! of tables as text.
 //!
 //! ```
 //! use mesh_core::manifest::Normalise;
@@ -14,6 +15,7 @@
 //! ```
 
 mod fasttext;
+mod fields;
 mod html;
 mod identify;
 mod language;
@@ -26,6 +28,7 @@ mod treebank;
 mod words;
 
 pub use fasttext::{FastText, LanguageModelError, LanguageModelErrorKind};
+pub use fields::{BrokenQuotes, Dialect, FieldSplitter};
 pub use html::html_text;
 pub use identify::{LANGUAGE_FILE, LanguageIdentifier, pack_identifier};
 pub use language::language;

@@ -3,8 +3,9 @@ use unicode_segmentation::UnicodeSegmentation;
 /// The sentences of a text, each with the byte at which it starts, without the white space around.
 ///
 /// Boundaries are those of Unicode (UAX #29), which knows the marks of all scripts, such as `。` of
-/// Chinese and Japanese; a line break ends a sentence too. On top of that a sentence goes on behind
-/// an abbreviation (`Dr. Who`), an initial (`J. Smith`) and an acronym (`U.S. Army`).
+/// Chinese and Japanese; a line break ends a sentence too, unless the line is seen to go on in the
+/// next one: that begins in lower case, or the line ends in a comma or a short word in lower case
+/// (`the Bank of`). On top of that a sentence goes on behind an abbreviation (`Dr. Who`), an initial (`J. Smith`) and an acronym (`U.S. Army`).
 pub fn sentences(text: &str) -> impl Iterator<Item = (usize, &str)> {
     // An opening bracket or quote belongs to what it opens.
     let opened =
@@ -41,6 +42,9 @@ const OPENING: [char; 10] = ['(', '[', '“', '‘', '«', '「', '『', '（', 
 /// Whether what ends like this goes on with what comes next.
 fn goes_on(before: &str, next: &str) -> bool {
     let ended = before.trim_end_matches([' ', '\t', '\u{a0}']);
+    if let Some(line) = ended.strip_suffix('\n') {
+        return is_wrapped(line.trim_end(), next.trim_start_matches([' ', '\t', '\u{a0}']));
+    }
     // What somebody said goes on with who said it.
     let quoted = ended.ends_with(['"', '\'', '”', '’', '»']);
     let particle = ended.ends_with(['」', '』']) && next.starts_with(['と', 'っ']);
@@ -53,6 +57,19 @@ fn goes_on(before: &str, next: &str) -> bool {
     let last = ended.split_whitespace().next_back().unwrap_or_default();
     is_abbreviation(last.trim_start_matches(['(', '[', '"', '\'', '“', '‘', '«']))
 }
+
+/// Whether a line that is broken goes on in the next one.
+fn is_wrapped(line: &str, next: &str) -> bool {
+    let last = line.split_whitespace().next_back().unwrap_or_default();
+    let is_lower = |word: &str| !word.is_empty() && word.chars().all(char::is_lowercase);
+    let short = is_lower(last) && last.chars().count() <= SHORT;
+    let goes_on = line.ends_with(|c: char| c.is_alphanumeric() || c == ',');
+    let begun = next.starts_with(char::is_lowercase);
+    goes_on && !next.is_empty() && (short || begun || line.ends_with(','))
+}
+
+/// Characters of words that stand before another one, such as `the` and `von`.
+const SHORT: usize = 3;
 
 /// Whether a word with a period at its end is short for something, and the period part of it.
 pub(crate) fn is_abbreviation(word: &str) -> bool {
@@ -89,7 +106,7 @@ mod tests {
 
     #[test]
     fn sentences_of_several_scripts() {
-        let cases: [(&str, &[&str]); 9] = [
+        let cases: [(&str, &[&str]); 12] = [
             ("Rates fell. Shares rose!  Why?", &["Rates fell.", "Shares rose!", "Why?"]),
             ("Mr. Smith met Dr. Who. They left.", &["Mr. Smith met Dr. Who.", "They left."]),
             (
@@ -102,7 +119,13 @@ mod tests {
             ),
             ("今天下雨。我们在家。", &["今天下雨。", "我们在家。"]),
             ("雨が降った！「本当？」と聞いた。", &["雨が降った！", "「本当？」と聞いた。"]),
-            ("One line\nanother line", &["One line", "another line"]),
+            ("One line\nAnother line", &["One line", "Another line"]),
+            ("One line.\nanother line", &["One line.", "another line"]),
+            (
+                "The Bank of\nEngland, which\r\nis old,\nLondon",
+                &["The Bank of\nEngland, which\r\nis old,\nLondon"],
+            ),
+            ("of\n\nEngland\n1\n2", &["of", "England", "1", "2"]),
             ("So am I. You too.", &["So am I.", "You too."]),
             (" \n ", &[]),
         ];

@@ -218,7 +218,20 @@ fn facts(step: StepName, summary: &Value, report: &Value) -> Option<String> {
             let rows = summary.get("rows")?.as_object()?;
             let rows: Vec<_> =
                 rows.iter().map(|(split, count)| format!("{split} {count}")).collect();
-            Some(format!("rows: {}", rows.join(", ")))
+            let count = |key: &str| summary.get(key).and_then(Value::as_u64).unwrap_or(0);
+            let rejected = summary.get("rejected").and_then(Value::as_object);
+            let rejected = rejected.into_iter().flat_map(|reasons| reasons.values());
+            let near = summary.pointer("/near_duplicates/dropped").and_then(Value::as_u64);
+            let missing = [
+                (rejected.filter_map(Value::as_u64).sum(), "rejected"),
+                (count("left_out"), "left out"),
+                (count("duplicates"), "copies dropped"),
+                (near.unwrap_or(0), "near-copies dropped"),
+            ];
+            let missing = missing.iter().filter(|(count, _)| *count > 0);
+            let missing: String =
+                missing.map(|(count, what)| format!(", {count} {what}")).collect();
+            Some(format!("rows: {}{missing}", rows.join(", ")))
         }
         StepName::Train => headline(summary),
         StepName::Compile => {

@@ -7,6 +7,7 @@ use std::{fs, path::Path, process::ExitCode};
 use mesh_core::manifest::{ProjectManifest, WorkspaceManifest};
 use serde_json::json;
 
+use self::template::Template;
 use crate::{args::NewProject, context::Context, output, report::CliError};
 
 const MESH_TOML: &str = r#"# A workspace of ML Mesh. `mesh schema workspace` describes every key.
@@ -68,7 +69,7 @@ pub(crate) async fn new_project(
             format!("make the project {}: {} is there already", options.name, folder.display());
         return Err(CliError::usage(action, "choose another name"));
     }
-    let manifest = template::manifest(options)?;
+    let Template { manifest, notes } = template::template(options)?;
     // Whatever is written must be readable: what is checked is what is written.
     let shown = format!("projects/{}/{}", options.name, ProjectManifest::FILE);
     ProjectManifest::parse(&shown, &manifest)?;
@@ -77,9 +78,10 @@ pub(crate) async fn new_project(
     fs::create_dir_all(&folder).map_err(io)?;
     fs::write(&path, manifest).map_err(io)?;
     if context.global.json {
-        output::json(&json!({ "project": options.name, "manifest": path }));
+        output::json(&json!({ "project": options.name, "manifest": path, "notes": notes }));
     } else {
         output::line(format!("made {}", path.display()));
+        notes.iter().for_each(|note| output::line(format!("note: {note}")));
         output::line(format!("next: {}", template::next(options)));
     }
     Ok(ExitCode::SUCCESS)

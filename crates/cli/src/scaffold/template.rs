@@ -12,14 +12,25 @@ use mesh_prepare::{ColumnKind, SurveyedColumn, survey};
 
 use crate::{args::NewProject, report::CliError};
 
+/// Lines that are looked at for the scheme of their tags.
+const SCHEME_LINES: usize = 100_000;
 /// Names that a column of categories may have to be taken for one.
 const MAX_CATEGORIES: usize = 200;
 
-/// The manifest of a new project.
-pub(super) fn manifest(options: &NewProject) -> Result<String, CliError> {
+/// A new project.
+pub(super) struct Template {
+    /// Its manifest.
+    pub(super) manifest: String,
+    /// What is to be known about it.
+    pub(super) notes: Vec<String>,
+}
+
+/// The project that was asked for.
+pub(super) fn template(options: &NewProject) -> Result<Template, CliError> {
+    let mut notes = Vec::new();
     let (body, description) = match options.task {
         TaskName::TokenClassification => entities(options)?,
-        TaskName::Regression => regression(options)?,
+        TaskName::Regression => regression(options, &mut notes)?,
         TaskName::Embedding => pretrained(options, "A vector for a text")?,
         TaskName::Keywords => pretrained(options, "Which words say what a text is about")?,
         TaskName::Language => pretrained(options, "Which language a text is in")?,
@@ -27,13 +38,14 @@ pub(super) fn manifest(options: &NewProject) -> Result<String, CliError> {
         _ => texts(options)?,
     };
     let description = options.description.clone().unwrap_or(description);
-    Ok(format!(
+    let manifest = format!(
         "# `mesh schema project` and docs/manifest.md describe every key.\n\n\
          [project]\nname = \"{}\"\ntask = \"{}\"\ndescription = {}\n\n{body}[serve]\n",
         options.name,
         options.task,
         quoted(&description),
-    ))
+    );
+    Ok(Template { manifest, notes })
 }
 
 /// What to do next.
@@ -54,7 +66,8 @@ fn texts(options: &NewProject) -> Result<(String, String), CliError> {
     let format = format_of(&data)?;
     let mut source = source(&data, format);
     if format != Format::FolderPerLabel {
-        let columns = columns(&data, format)?;
+        let (columns, delimiter) = columns(&data, format)?;
+        source.push_str(&delimiter);
         // A packed one is not looked into before it is fetched.
         if !columns.is_empty() {
             find(&columns, "--text", &options.text, &data)?;
@@ -80,27 +93,27 @@ fn texts(options: &NewProject) -> Result<(String, String), CliError> {
 fn entities(options: &NewProject) -> Result<(String, String), CliError> {
     let data = data(options)?;
     let io = |error| CliError::io("read", data.display(), error);
+    let lines = BufReader::new(File::open(&data).map_err(io)?).lines();
+    let lines = lines.take(SCHEME_LINES).collect::<Result<Vec<_>, _>>().map_err(io)?;
     // A line of a sentence tells how many columns there are: the token is the first, its tag the
     // last.
-    let mut lines = BufReader::new(File::open(&data).map_err(io)?).lines();
-    let columns = loop {
-        let Some(line) = lines.next() else {
-            let action = format!("find a token and its tag in {}", data.display());
-            return Err(CliError::usage(action, "a line holds a token, white space and its tag"));
-        };
-        let line = line.map_err(io)?;
-        let columns = line.split_whitespace().count();
-        if columns > 1 && !line.starts_with("-DOCSTART-") {
-            break columns;
-        }
+    let is_token = |line: &&String| {
+        line.split_whitespace().nth(1).is_some() && !line.starts_with("-DOCSTART-")
     };
+    let Some(columns) = lines.iter().find(is_token).map(|line| line.split_whitespace().count())
+    else {
+        let action = format!("find a token and its tag in {}", data.display());
+        return Err(CliError::usage(action, "a line holds a token, white space and its tag"));
+    };
+    let tags = lines.iter().map(|line| line.split_whitespace().next_back().unwrap_or_default());
+    let scheme = scheme(tags);
     let middle = (2..columns).map(|at| format!("\"column{at}\", "));
     let header = format!("\"token\", {}\"tag\"", middle.collect::<String>());
     let url = quoted(&format!("file:{}", data.display()));
     let body = format!(
         "[source]\nurl = {url}\nformat = \"conll\"\nheader = [{header}]\n\
          columns = {{ text = \"token\", label = \"tag\" }}\n\
-         # labels = {{ scheme = \"bio\" }}    # or iob, bioes\n\n\
+         labels = {{ scheme = \"{scheme}\" }}    # bio, iob or bioes\n\n\
          [prepare]\nsplit = {{ train = 0.8, validation = 0.1, test = 0.1, seed = 42 }}\n\n\
          [train]\nmodel = \"crf\"\n# gate = {{ f1 = 0.8 }}    # below it, train fails\n\n\
          [compile]\ntargets = [\"native\"]\n\n"
@@ -109,27 +122,33 @@ fn entities(options: &NewProject) -> Result<(String, String), CliError> {
 }
 
 /// A table with a number to be told.
-fn regression(options: &NewProject) -> Result<(String, String), CliError> {
+fn regression(options: &NewProject, notes: &mut Vec<String>) -> Result<(String, String), CliError> {
     let data = data(options)?;
     let format = format_of(&data)?;
     let Some(target) = &options.target else {
         let action = "tell which number is to be told";
         return Err(CliError::usage(action, "name its column with --target"));
     };
-    let columns = columns(&data, format)?;
+    let (columns, delimiter) = columns(&data, format)?;
     if columns.is_empty() {
         let action = format!("look into {}", data.display());
         return Err(CliError::usage(action, "unpack it first: its columns become features"));
     }
     let found = find(&columns, "--target", target, &data)?;
     if found.kind != ColumnKind::Number {
-        let action = format!("tell `{target}`, which holds other values than numbers");
+        let action =
+            format!("tell `{target}`, which holds other values than numbers{}", such(found));
         return Err(CliError::usage(action, "name a column of numbers with --target"));
     }
     let given = [("--day", &options.day), ("--series", &options.series)];
     for (option, column) in given {
         if let Some(column) = column {
-            find(&columns, option, column, &data)?;
+            let found = find(&columns, option, column, &data)?;
+            if option == "--day" && found.kind != ColumnKind::Date {
+                let action =
+                    format!("take `{column}` for days: it has other values{}", such(found));
+                return Err(CliError::usage(action, "days are written as 2016-12-31"));
+            }
         }
     }
     let mut mapped = format!("label = {}", quoted(target));
@@ -138,34 +157,40 @@ fn regression(options: &NewProject) -> Result<(String, String), CliError> {
             let _ = write!(mapped, ", {key} = {}", quoted(column));
         }
     }
-    let of = |kinds: &[ColumnKind]| {
-        let fits = |column: &&SurveyedColumn| {
-            let few = column.kind != ColumnKind::Text || column.distinct <= MAX_CATEGORIES;
-            column.name != *target && kinds.contains(&column.kind) && few
-        };
+    let features: Vec<_> = columns.iter().filter(|column| column.name != *target).collect();
+    let of = |kind: ColumnKind| {
+        let fits = |column: &&&SurveyedColumn| column.kind == kind && left_out(column).is_none();
         let names: Vec<_> =
-            columns.iter().filter(fits).map(|column| quoted(&column.name)).collect();
+            features.iter().filter(fits).map(|column| quoted(&column.name)).collect();
         names.join(", ")
     };
+    let reason = |column: &&SurveyedColumn| {
+        left_out(column).map(|reason| format!("`{}` is no feature: {reason}", column.name))
+    };
+    notes.extend(features.iter().filter_map(reason));
+    if features.iter().all(|column| left_out(column).is_some()) && options.day.is_none() {
+        let action = format!("find a column of {} to tell `{target}` by", data.display());
+        let help = match notes.is_empty() {
+            true => "its columns become features, and there is none".to_owned(),
+            false => notes.join("; "),
+        };
+        return Err(CliError::usage(action, help));
+    }
     let mut body = source(&data, format);
+    body.push_str(&delimiter);
     let _ = write!(body, "columns = {{ {mapped} }}\n\n[prepare]\n");
     let method = if options.day.is_some() { "by-time" } else { "stratified" };
     let split = "train = 0.8, validation = 0.1, test = 0.1, seed = 42";
     let _ = writeln!(body, "split = {{ {split}, method = \"{method}\" }}\n\n[prepare.features]");
-    for (key, kinds) in [
-        ("numbers", &[ColumnKind::Number][..]),
-        ("categories", &[ColumnKind::Text]),
-        ("dates", &[ColumnKind::Date]),
+    for (key, kind) in [
+        ("numbers", ColumnKind::Number),
+        ("categories", ColumnKind::Text),
+        ("dates", ColumnKind::Date),
     ] {
-        let _ = writeln!(body, "{key} = [{}]", of(kinds));
+        let _ = writeln!(body, "{key} = [{}]", of(kind));
     }
-    let left_out: Vec<&str> = columns
-        .iter()
-        .filter(|column| column.kind == ColumnKind::Text && column.distinct > MAX_CATEGORIES)
-        .map(|column| column.name.as_str())
-        .collect();
-    if !left_out.is_empty() {
-        let _ = writeln!(body, "# of too many names to learn from: {}", left_out.join(", "));
+    for note in notes.iter() {
+        let _ = writeln!(body, "# {note}");
     }
     if options.day.is_some() {
         body.push_str(
@@ -179,6 +204,48 @@ fn regression(options: &NewProject) -> Result<(String, String), CliError> {
          [compile]\ntargets = [\"native\"]\n\n",
     );
     Ok((body, format!("What `{target}` will be")))
+}
+
+/// Why a column is left out of the features, if it is.
+fn left_out(column: &SurveyedColumn) -> Option<String> {
+    let first = column.other.as_deref().unwrap_or_default();
+    // `31.12.2016`, `12/31/16`: numbers between signs.
+    let parts: Vec<&str> = first.split(['.', '/', '-']).collect();
+    let is_day = parts.len() == 3
+        && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    match column.kind {
+        ColumnKind::Empty => Some("it has no values".to_owned()),
+        ColumnKind::Text if is_day => {
+            Some(format!("days are written as 2016-12-31, and it has `{first}`"))
+        }
+        ColumnKind::Text if column.distinct > MAX_CATEGORIES => {
+            let distinct = column.distinct;
+            Some(format!("it has {distinct} names, too many to learn from, such as `{first}`"))
+        }
+        _ => None,
+    }
+}
+
+/// An example of what a column has beside numbers or days.
+fn such(column: &SurveyedColumn) -> String {
+    column.other.as_ref().map_or_else(String::new, |other| format!(", such as `{other}`"))
+}
+
+/// The scheme of tags: some begin entities inside of nothing, some end them.
+fn scheme<'a>(tags: impl Iterator<Item = &'a str>) -> &'static str {
+    let (mut before, mut found) = ("", "bio");
+    for tag in tags {
+        let (prefix, entity) = tag.split_once('-').unwrap_or((tag, ""));
+        let (prefix_before, entity_before) = before.split_once('-').unwrap_or((before, ""));
+        let goes_on = matches!(prefix_before, "B" | "I") && entity == entity_before;
+        match prefix {
+            "E" | "S" => return "bioes",
+            "I" if !goes_on => found = "iob",
+            _ => {}
+        }
+        before = tag;
+    }
+    found
 }
 
 /// A model that comes as it is.
@@ -258,14 +325,31 @@ fn format_of(data: &Path) -> Result<Format, CliError> {
     })
 }
 
-/// The columns of a table; none of a packed one, which is unpacked when it is fetched.
-fn columns(data: &Path, format: Format) -> Result<Vec<SurveyedColumn>, CliError> {
+/// The columns of a table, and a line of the manifest where its values are not parted as usual.
+/// None of a packed one, which is unpacked when it is fetched.
+fn columns(data: &Path, format: Format) -> Result<(Vec<SurveyedColumn>, String), CliError> {
     if data.extension().is_some_and(|extension| extension == "gz")
         || format == Format::FolderPerLabel
     {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), String::new()));
     }
-    Ok(survey(data, format)?)
+    let mut columns = survey(data, format, None)?;
+    let mut line = String::new();
+    if let ([only], Format::Csv) = (columns.as_slice(), format)
+        && let Some(delimiter) = only.name.chars().find(|c| matches!(c, ';' | '|' | '\t'))
+    {
+        columns = survey(data, format, Some(delimiter))?;
+        line = format!("delimiter = {}\n", quoted(&delimiter.to_string()));
+    }
+    let twice = columns
+        .iter()
+        .enumerate()
+        .find(|(at, column)| columns.iter().take(*at).any(|before| before.name == column.name));
+    if let Some((_, column)) = twice {
+        let action = format!("tell two columns of {} apart: `{}`", data.display(), column.name);
+        return Err(CliError::usage(action, "give each its own name in the first line"));
+    }
+    Ok((columns, line))
 }
 
 /// The column of that name.

@@ -6,9 +6,7 @@ use serde_json::Value;
 use toml::{Spanned, de::DeTable, de::DeValue};
 
 use super::error::{Finding, ManifestError, ManifestErrorKind};
-
-/// How like a known key a typo must be to be suggested (Jaro-Winkler, 0 to 1).
-const SUGGESTION_LIKENESS: f64 = 0.75;
+use crate::nearest;
 
 /// Parses a manifest: unknown keys by the schema, all at once, then types and values by serde.
 pub(super) fn parse<T>(file: &str, text: &str) -> Result<T, ManifestError>
@@ -94,18 +92,14 @@ fn unknown<'a>(
     name: &Spanned<std::borrow::Cow<'_, str>>,
     table: &str,
     key: &str,
-    known: impl Iterator<Item = &'a String> + Clone,
+    known: impl Iterator<Item = &'a String>,
 ) -> Finding {
     let given = name.get_ref();
     let place = if table.is_empty() { "a manifest".to_owned() } else { format!("[{table}]") };
-    let nearest = known
-        .clone()
-        .map(|known| (strsim::jaro_winkler(given, known), known))
-        .filter(|(likeness, _)| *likeness >= SUGGESTION_LIKENESS)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let list = known.map(String::as_str).collect::<Vec<_>>().join(", ");
-    let help = match nearest {
-        Some((_, nearest)) => format!("did you mean `{nearest}`? Known in {place}: {list}"),
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    let list = known.join(", ");
+    let help = match nearest(given, known.iter().copied()) {
+        Some(nearest) => format!("did you mean `{nearest}`? Known in {place}: {list}"),
         None => format!("known in {place}: {list}"),
     };
     Finding {
@@ -140,13 +134,8 @@ fn from_toml(text: &str, error: &toml::de::Error, kind: ManifestErrorKind) -> Fi
 fn suggest_variant(message: &str) -> Option<String> {
     let rest = message.strip_prefix("unknown variant `")?;
     let (given, expected) = rest.split_once('`')?;
-    let nearest = expected
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .map(|known| (strsim::jaro_winkler(given, known), known))
-        .max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (nearest.0 >= SUGGESTION_LIKENESS).then(|| format!("did you mean `{}`?", nearest.1))
+    nearest(given, expected.split('`').skip(1).step_by(2))
+        .map(|known| format!("did you mean `{known}`?"))
 }
 
 /// The dotted key whose value, or whose table's header, covers a byte of the text.

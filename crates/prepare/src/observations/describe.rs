@@ -1,8 +1,8 @@
-//! What the fields of a table are: by their values in the training split.
+//! What the fields of a table are: their types and categories by the training split, what is
+//! answered by all splits, so that no row of the dataset is out of range.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::NaiveDate;
 use mesh_core::{
     features::{Cell, FEATURES_FORMAT, FeatureSchema, Field, FieldKind, parse_date},
     manifest::{FeaturesTable, SeriesTable},
@@ -19,13 +19,14 @@ struct Named {
     description: String,
 }
 
-/// The schema of the training split's records.
+/// The schema of records, the training split's first.
 pub(super) fn schema(
-    train: &[Record],
+    splits: &[Vec<Record>; 3],
     target: &str,
     table: &FeaturesTable,
     series: Option<&SeriesTable>,
 ) -> Result<FeatureSchema, PrepareError> {
+    let [train, ..] = splits;
     let mut taken = BTreeSet::new();
     let mut fields = Vec::new();
     for (at, named) in names(target, table, series).into_iter().enumerate() {
@@ -34,16 +35,16 @@ pub(super) fn schema(
             return Err(PrepareError::new(PrepareErrorKind::TakenName(named.name)));
         }
         let cells = || train.iter().filter_map(|record| record.cells.get(at));
-        let kind = kind(&named, cells(), table)?;
-        let optional = cells().any(|cell| *cell == Cell::Missing);
+        let all = || splits.iter().flatten().filter_map(|record| record.cells.get(at));
+        let kind = kind(&named, cells(), all(), table)?;
+        let optional = all().any(|cell| *cell == Cell::Missing);
         let Named { name, description, .. } = named;
         fields.push(Field { name, description, kind, optional });
     }
     // The last one of the training split: it can be asked about, as its values made the schema.
     let cells = train.last().map(|record| record.cells.as_slice()).unwrap_or_default();
     let value = |(field, cell): (&Field, &Cell)| (field.name.clone(), cell.to_json());
-    let sample: BTreeMap<String, Value> =
-        fields.iter().zip(cells).map(value).filter(|(_, value)| !value.is_null()).collect();
+    let sample: BTreeMap<String, Value> = fields.iter().zip(cells).map(value).collect();
     let baseline = series.map(|series| lag(target, series.baseline_lag()));
     let baseline = baseline.filter(|name| fields.iter().any(|field| field.name == *name));
     let source = table.columns().count();
@@ -81,7 +82,8 @@ fn names(target: &str, table: &FeaturesTable, series: Option<&SeriesTable>) -> V
 
 fn kind<'a>(
     named: &Named,
-    cells: impl Iterator<Item = &'a Cell>,
+    train: impl Iterator<Item = &'a Cell>,
+    all: impl Iterator<Item = &'a Cell>,
     table: &FeaturesTable,
 ) -> Result<FieldKind, PrepareError> {
     let none = || PrepareError::new(PrepareErrorKind::NoValues(named.name.clone()));
@@ -91,7 +93,7 @@ fn kind<'a>(
     };
     match named.kind {
         "categories" => {
-            let values: BTreeSet<&String> = cells.filter_map(texts).collect();
+            let values: BTreeSet<&String> = train.filter_map(texts).collect();
             let (column, found) = (named.name.clone(), values.len());
             if found > table.max_categories {
                 let kind = PrepareErrorKind::TooManyCategories { column, found };
@@ -103,23 +105,27 @@ fn kind<'a>(
             Ok(FieldKind::Category { values: values.into_iter().cloned().collect() })
         }
         "dates" => {
-            let days = cells.filter_map(texts).filter_map(|text| parse_date(text));
-            let seen = days.fold(None, |seen: Option<[NaiveDate; 2]>, day| match seen {
-                None => Some([day, day]),
-                Some([first, last]) => Some([day.min(first), day.max(last)]),
-            });
-            Ok(FieldKind::date(seen.ok_or_else(none)?, table.margin))
+            let day = |cell| texts(cell).and_then(|text| parse_date(text));
+            let seen = ends(train.filter_map(day)).ok_or_else(none)?;
+            let all = ends(all.filter_map(day)).unwrap_or(seen);
+            Ok(FieldKind::date(seen, all, table.margin))
         }
         _ => {
-            let numbers = cells.filter_map(|cell| match cell {
+            let number = |cell: &Cell| match cell {
                 Cell::Number(number) => Some(*number),
                 _ => None,
-            });
-            let seen = numbers.fold(None, |seen: Option<[f64; 2]>, number| match seen {
-                None => Some([number, number]),
-                Some([least, most]) => Some([number.min(least), number.max(most)]),
-            });
-            Ok(FieldKind::number(seen.ok_or_else(none)?, table.margin))
+            };
+            let seen = ends(train.filter_map(number)).ok_or_else(none)?;
+            let all = ends(all.filter_map(number)).unwrap_or(seen);
+            Ok(FieldKind::number(seen, all, table.margin))
         }
     }
+}
+
+/// The least and the greatest.
+fn ends<T: PartialOrd + Copy>(mut values: impl Iterator<Item = T>) -> Option<[T; 2]> {
+    let first = values.next()?;
+    Some(values.fold([first, first], |[least, most], value| {
+        [if value < least { value } else { least }, if value > most { value } else { most }]
+    }))
 }

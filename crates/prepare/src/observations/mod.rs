@@ -1,6 +1,7 @@
 //! Tables of numbers, names and days: rows become observations.
 //!
-//! They are held in memory, some hundred bytes each, as training holds them too.
+//! They are held in memory, some hundred bytes each, as training holds them too. Rows that say the
+//! same are as many observations: unlike texts, they are no copies of each other.
 
 mod deal;
 mod describe;
@@ -8,7 +9,6 @@ mod record;
 mod series;
 
 use std::{
-    collections::HashSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -57,7 +57,7 @@ impl Observations<'_> {
         let mut statistics = Statistics::default();
         let mut rejects = Rejects::create(&output.join(Dataset::REJECTED))?;
         let records = self.read((files, split_of), &table, &mut rejects, &mut statistics)?;
-        let (mut records, series) = match &self.prepare.series {
+        let (records, series) = match &self.prepare.series {
             None => (records, None),
             Some(series) => {
                 let records = series::one_per_day(records, &mut rejects)?;
@@ -71,12 +71,6 @@ impl Observations<'_> {
         if statistics.read == 0 {
             return Err(PrepareError::new(PrepareErrorKind::NoRows));
         }
-        if self.prepare.deduplicate.exact {
-            let read = records.len();
-            let mut seen = HashSet::new();
-            records.retain(|record| seen.insert(record.digest()));
-            statistics.duplicates.dropped = (read - records.len()) as u64;
-        }
         let dealt = deal::deal(&records, &self.prepare.split);
         let mut splits: [Vec<Record>; 3] = Default::default();
         for (record, split) in records.into_iter().zip(dealt) {
@@ -84,9 +78,8 @@ impl Observations<'_> {
                 records.push(record);
             }
         }
-        let [train, _, _] = &splits;
         let target = &self.source.columns.label;
-        let schema = describe::schema(train, target, &table, series)?;
+        let schema = describe::schema(&splits, target, &table, series)?;
         self.write(splits, &schema, output, statistics)
     }
 

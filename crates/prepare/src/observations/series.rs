@@ -20,7 +20,11 @@ pub(super) fn one_per_day(
     for record in records {
         if let Some(origin) = first.get(&(record.group.clone(), record.day)) {
             let day = record.day.map_or_else(String::new, |day| day.to_string());
-            let detail = format!("{day} of this series is in {origin} already");
+            let hint = match record.group {
+                Some(_) => "",
+                None => "; where there are several series, `columns.group` tells them apart",
+            };
+            let detail = format!("{day} of this series is in {origin} already{hint}");
             let start = record.group.unwrap_or_default();
             rejects.push(Reject::new("double-day", detail).at(record.origin, start.as_bytes()))?;
             continue;

@@ -1,6 +1,5 @@
 //! Readers: one per format, all streaming, all giving rows or reasons why there is none.
 
-mod fields;
 mod lines;
 mod parquet;
 mod table;
@@ -10,7 +9,7 @@ use std::path::Path;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use mesh_core::{
-    ProgressTask,
+    ProgressTask, did_you_mean,
     manifest::{FeaturesTable, Format, SourceTable, TextEncoding},
 };
 
@@ -207,13 +206,7 @@ fn no_column(file: &Opened<'_>, names: &[String]) -> Result<(), PrepareError> {
         if names.contains(column) {
             continue;
         }
-        let nearest = names
-            .iter()
-            .map(|known| (strsim::jaro_winkler(column, known), known))
-            .filter(|(likeness, _)| *likeness > 0.75)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint =
-            nearest.map_or_else(String::new, |(_, known)| format!("did you mean `{known}`? "));
+        let hint = did_you_mean(column, names.iter().map(String::as_str));
         let (file, column) = (file.name.to_owned(), column.clone());
         let kind = PrepareErrorKind::NoColumn { file, column };
         return Err(PrepareError::new(kind).help(format!(

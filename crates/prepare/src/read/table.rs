@@ -1,8 +1,10 @@
 use std::collections::VecDeque;
 
+use mesh_core::manifest::{Format, SourceTable};
+use mesh_text::{BrokenQuotes, Dialect, FieldSplitter};
+
 use super::{
     MAX_BYTES, Opened, Reject, Row, Sink, decode,
-    fields::{Dialect, Splitter, Unclosed},
     lines::{Line, Lines},
     mapped, no_column,
 };
@@ -48,8 +50,7 @@ impl<'a> Table<'a> {
     /// Opens a file, and reads its header; nothing if the file is empty.
     fn open(file: &'a Opened<'a>) -> Result<Option<Self>, PrepareError> {
         let source = file.source;
-        let dialect =
-            Dialect::of(source).map_err(|reason| PrepareError::file(file.name, reason))?;
+        let dialect = dialect_of(source).map_err(|reason| PrepareError::file(file.name, reason))?;
         let lines = Lines::open(file)?;
         let mut table = Self { file, dialect, lines, back: VecDeque::new(), names: Vec::new() };
         table.names = match &source.header {
@@ -73,9 +74,10 @@ impl<'a> Table<'a> {
             |reason: &str| PrepareError::file(self.file.name, format!("its header: {reason}"));
         let text = decode(&line.bytes, self.file.source.encoding)
             .map_err(|reject| fail(&reject.detail))?;
-        let mut splitter = Splitter::new(self.dialect);
-        splitter.push(text.as_bytes()).map_err(fail)?;
-        let fields = splitter.finish().map_err(|Unclosed| fail(NOT_CLOSED))?;
+        let mut splitter = FieldSplitter::new(self.dialect);
+        let pushed = splitter.push(text.as_bytes());
+        let fields = pushed.and_then(|()| splitter.finish());
+        let fields = fields.map_err(|broken| fail(&broken.to_string()))?;
         let name = |field: &Vec<u8>| String::from_utf8_lossy(field).trim().to_owned();
         Ok(fields.iter().map(name).collect())
     }
@@ -93,7 +95,7 @@ impl<'a> Table<'a> {
         if found != wanted {
             // Over several lines, the quote that ended the field was rather another's beginning.
             let reject = match (taken.is_empty(), found < wanted) {
-                (false, _) => Reject::new("broken-quotes", NOT_CLOSED),
+                (false, _) => broken_quotes(BrokenQuotes::Open),
                 (true, true) => Reject::new("missing-column", of_columns(found, wanted)),
                 (true, false) => Reject::new("extra-column", of_columns(found, wanted)),
             };
@@ -118,34 +120,34 @@ impl<'a> Table<'a> {
         first: &Line,
         taken: &mut Vec<Line>,
     ) -> Result<Result<Vec<Vec<u8>>, Reject>, PrepareError> {
-        let broken = |reason: &str| Ok(Err(Reject::new("broken-quotes", reason)));
+        let broken = |reason| Ok(Err(broken_quotes(reason)));
         let bytes = match first.checked() {
             Ok(bytes) => bytes,
             Err(reject) => return Ok(Err(reject)),
         };
-        let mut splitter = Splitter::new(self.dialect);
+        let mut splitter = FieldSplitter::new(self.dialect);
         let mut length = bytes.len();
         if let Err(reason) = splitter.push(bytes) {
             return broken(reason);
         }
         while splitter.is_open() {
             if taken.len() >= MAX_LINES || length > MAX_BYTES {
-                return broken(NOT_CLOSED);
+                return broken(BrokenQuotes::Open);
             }
-            let Some(next) = self.next()? else { return broken(NOT_CLOSED) };
+            let Some(next) = self.next()? else { return broken(BrokenQuotes::Open) };
             length += next.bytes.len();
             let pushed = match next.too_long {
-                true => Err(NOT_CLOSED),
+                true => Err(BrokenQuotes::Open),
                 false => splitter.push(b"\n").and_then(|()| splitter.push(&next.bytes)),
             };
             taken.push(next);
             if pushed.is_err() {
-                return broken(NOT_CLOSED);
+                return broken(BrokenQuotes::Open);
             }
         }
         match splitter.finish() {
             Ok(fields) => Ok(Ok(fields)),
-            Err(Unclosed) => broken(NOT_CLOSED),
+            Err(reason) => broken(reason),
         }
     }
 
@@ -156,7 +158,24 @@ impl<'a> Table<'a> {
     }
 }
 
-const NOT_CLOSED: &str = "a quote is opened and not closed";
+/// The dialect of a source.
+fn dialect_of(source: &SourceTable) -> Result<Dialect, String> {
+    let usual = if source.format == Format::Tsv { Dialect::TSV } else { Dialect::CSV };
+    let delimiter = match source.delimiter {
+        None => usual.delimiter,
+        Some(c) if c.is_ascii() && !matches!(c, '"' | '\n' | '\r') => c as u8,
+        Some(c) => {
+            return Err(format!(
+                "`delimiter` is {c:?}; it must be an ASCII character, no quote and no line break"
+            ));
+        }
+    };
+    Ok(Dialect { delimiter, quoted: source.quoted.unwrap_or(usual.quoted) })
+}
+
+fn broken_quotes(reason: BrokenQuotes) -> Reject {
+    Reject::new("broken-quotes", reason.to_string())
+}
 
 fn of_columns(found: usize, wanted: usize) -> String {
     format!("{found} columns instead of {wanted}")

@@ -53,6 +53,9 @@ const MAGIC: i32 = 793_712_314;
 const VERSION: i32 = 12;
 /// `supervised`, as the file tells kinds of models.
 const SUPERVISED: i32 = 3;
+/// The most buckets: fastText takes two million unless told otherwise, and a packed model has a bit
+/// for each, whether its row was kept or not.
+const MAX_BUCKETS: u32 = 1 << 24;
 /// The longest vectors of any model that is read.
 const MAX_DIMENSION: usize = 4_096;
 
@@ -94,7 +97,10 @@ impl FastText {
         let options = Options {
             dimension: size(dimension, MAX_DIMENSION, "dimension")?,
             word_ngrams: size(word_ngrams, 16, "length of word n-grams")?,
-            buckets: u32::try_from(buckets).map_err(|_| foreign("its buckets are negative"))?,
+            buckets: u32::try_from(buckets)
+                .ok()
+                .filter(|buckets| *buckets <= MAX_BUCKETS)
+                .ok_or_else(|| foreign("its number of buckets is out of range"))?,
             characters: (
                 size(shortest, 64, "shortest n-gram")?,
                 size(longest, 64, "longest n-gram")?,

@@ -1,20 +1,31 @@
-//! The fields of a record of CSV or TSV.
+use thiserror::Error;
 
-use mesh_core::manifest::{Format, SourceTable};
-
-/// How fields are told apart.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Dialect {
-    delimiter: u8,
-    quoted: bool,
+/// How the fields of a record are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect {
+    /// The character between two fields.
+    pub delimiter: u8,
+    /// Whether a field may stand in quotes.
+    pub quoted: bool,
 }
 
-/// Cuts a record into fields, a part at a time.
+/// Cuts a record of a table as text into fields, a part at a time.
 ///
 /// By RFC 4180, with what spreadsheets and other readers also take: a quote inside of a field
 /// that does not start with one is a character like any other.
+///
+/// ```
+/// use mesh_text::{Dialect, FieldSplitter};
+///
+/// let mut splitter = FieldSplitter::new(Dialect::CSV);
+/// splitter.push(br#"1,"two, or"#)?;
+/// assert!(splitter.is_open());
+/// splitter.push(br#" three""#)?;
+/// assert_eq!(splitter.finish()?, [b"1".to_vec(), b"two, or three".to_vec()]);
+/// # Ok::<(), mesh_text::BrokenQuotes>(())
+/// ```
 #[derive(Debug)]
-pub(super) struct Splitter {
+pub struct FieldSplitter {
     dialect: Dialect,
     state: State,
     fields: Vec<Vec<u8>>,
@@ -30,47 +41,42 @@ enum State {
     Quote,
 }
 
-/// The record ends inside of quotes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unclosed;
-
-impl Dialect {
-    /// The dialect of a source.
-    pub(super) fn of(source: &SourceTable) -> Result<Self, String> {
-        let tabs = source.format == Format::Tsv;
-        let delimiter = match source.delimiter {
-            None if tabs => b'\t',
-            None => b',',
-            Some(c) if c.is_ascii() && !matches!(c, '"' | '\n' | '\r') => c as u8,
-            Some(c) => {
-                return Err(format!(
-                    "`delimiter` is {c:?}; it must be an ASCII character, no quote and no line break"
-                ));
-            }
-        };
-        Ok(Self { delimiter, quoted: source.quoted.unwrap_or(!tabs) })
-    }
+/// A record that cannot be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BrokenQuotes {
+    /// The record ends inside of quotes.
+    #[error("a quote is opened and not closed")]
+    Open,
+    /// Something follows the closing quote of a field.
+    #[error("a quoted field goes on after its quote")]
+    After,
 }
 
-impl Splitter {
-    pub(super) fn new(dialect: Dialect) -> Self {
+impl Dialect {
+    /// Commas, and quotes.
+    pub const CSV: Self = Self { delimiter: b',', quoted: true };
+    /// Tabs, and no quotes.
+    pub const TSV: Self = Self { delimiter: b'\t', quoted: false };
+}
+
+impl FieldSplitter {
+    /// A splitter that has seen nothing of a record.
+    #[must_use]
+    pub fn new(dialect: Dialect) -> Self {
         Self { dialect, state: State::Start, fields: Vec::new(), field: Vec::new() }
     }
 
     /// Takes the next part of the record.
     ///
-    /// Fails if something follows the closing quote of a field.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+    /// # Errors
+    /// When something follows the closing quote of a field.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), BrokenQuotes> {
         let Dialect { delimiter, quoted } = self.dialect;
         for byte in bytes.iter().copied() {
             self.state = match (self.state, byte) {
                 (State::Start, b'"') if quoted => State::Quoted,
                 (State::Quoted, b'"') => State::Quote,
-                (State::Quoted, _) => {
-                    self.field.push(byte);
-                    State::Quoted
-                }
-                (State::Quote, b'"') => {
+                (State::Quoted, _) | (State::Quote, b'"') => {
                     self.field.push(byte);
                     State::Quoted
                 }
@@ -78,7 +84,7 @@ impl Splitter {
                     self.fields.push(std::mem::take(&mut self.field));
                     State::Start
                 }
-                (State::Quote, _) => return Err("a quoted field goes on after its quote"),
+                (State::Quote, _) => return Err(BrokenQuotes::After),
                 (State::Start | State::Plain, _) => {
                     self.field.push(byte);
                     State::Plain
@@ -89,14 +95,18 @@ impl Splitter {
     }
 
     /// Whether the record goes on in the next line.
-    pub(super) fn is_open(&self) -> bool {
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         self.state == State::Quoted
     }
 
     /// The fields.
-    pub(super) fn finish(mut self) -> Result<Vec<Vec<u8>>, Unclosed> {
+    ///
+    /// # Errors
+    /// When the record ends inside of quotes.
+    pub fn finish(mut self) -> Result<Vec<Vec<u8>>, BrokenQuotes> {
         if self.is_open() {
-            return Err(Unclosed);
+            return Err(BrokenQuotes::Open);
         }
         self.fields.push(self.field);
         Ok(self.fields)
@@ -109,10 +119,10 @@ mod tests {
 
     use super::*;
 
-    const CSV: Dialect = Dialect { delimiter: b',', quoted: true };
+    const CSV: Dialect = Dialect::CSV;
 
     fn split(record: &str, dialect: Dialect) -> Option<Vec<String>> {
-        let mut splitter = Splitter::new(dialect);
+        let mut splitter = FieldSplitter::new(dialect);
         splitter.push(record.as_bytes()).ok()?;
         let fields = splitter.finish().ok()?;
         Some(fields.into_iter().map(|field| String::from_utf8(field).unwrap()).collect())
@@ -120,7 +130,6 @@ mod tests {
 
     #[test]
     fn records() {
-        let tsv = Dialect { delimiter: b'\t', quoted: false };
         let cases: [(&str, Dialect, Option<&[&str]>); 12] = [
             ("a,b", CSV, Some(&["a", "b"])),
             ("", CSV, Some(&[""])),
@@ -132,7 +141,7 @@ mod tests {
             ("a 5\" disk,c", CSV, Some(&["a 5\" disk", "c"])),
             ("\"open,c", CSV, None),
             ("\"a\"b,c", CSV, None),
-            ("\"a\tb", tsv, Some(&["\"a", "b"])),
+            ("\"a\tb", Dialect::TSV, Some(&["\"a", "b"])),
             ("\"a\" ,c", CSV, None),
         ];
         for (record, dialect, expected) in cases {

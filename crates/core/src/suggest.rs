@@ -1,0 +1,31 @@
+//! What somebody probably meant.
+
+/// The least likeness (of Jaro and Winkler, 0 to 1) of what is worth a question.
+const LIKENESS: f64 = 0.75;
+
+/// Of the known names the one that a given one is most like, if it is like one at all; of equals
+/// the last.
+///
+/// ```
+/// assert_eq!(mesh_core::nearest("lable", ["text", "label"]), Some("label"));
+/// assert_eq!(mesh_core::nearest("price", ["text", "label"]), None);
+/// ```
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(given, known), known))
+        .filter(|(likeness, _)| *likeness >= LIKENESS)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}
+
+/// The beginning of a help: a question whether the nearest name was meant, and a space; nothing
+/// where no name is near.
+///
+/// ```
+/// let help = format!("{}Known: text, label", mesh_core::did_you_mean("lable", ["text", "label"]));
+/// assert_eq!(help, "did you mean `label`? Known: text, label");
+/// ```
+pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(given, known).map_or_else(String::new, |known| format!("did you mean `{known}`? "))
+}

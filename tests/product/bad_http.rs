@@ -83,6 +83,8 @@ fn every_bad_request_gets_a_reason_and_the_service_stays_up() {
         "/nothing/v1/predict",
         "/reviews/v2/predict",
         "/reviews/one/predict",
+        "/reviews/v01/predict",
+        "/%ff/v1/predict",
         "/reviews",
         "/../etc/passwd",
     ] {
@@ -137,7 +139,9 @@ fn slow_and_half_closed_clients_do_no_harm() {
             stream
         })
         .collect();
-    let _silent: Vec<_> = (0..50).map(|_| serving.connect()).collect();
+    let mut silent: Vec<_> = (0..50).map(|_| serving.connect()).collect();
+    // One of them seems to begin to speak HTTP/2.
+    silent[0].write_all(b"PRI * HT").unwrap();
     assert_eq!(serving.post("/reviews/v1/predict", &good).status, 200);
     for stream in &mut slow {
         Answer::read(stream).is_problem(408, "request-timeout");
@@ -153,17 +157,59 @@ fn slow_and_half_closed_clients_do_no_harm() {
     stream.write_all(head.as_bytes()).unwrap();
     stream.shutdown(std::net::Shutdown::Both).unwrap();
     assert_eq!(serving.post("/reviews/v1/predict", &good).status, 200);
+    // Who says nothing does not hold a connection for ever.
+    for stream in &mut silent {
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+        match stream.read(&mut [0]) {
+            Ok(read) => assert_eq!(read, 0),
+            // What it had said was not read.
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+    }
 }
 
 #[test]
 fn a_full_queue_says_when_to_come_back() {
     let (workspace, serving) = served();
     drop(serving);
-    workspace.edit("projects/reviews/project.toml", "timeout_ms = 1000", "max_queue = 0");
+    let narrow = "max_queue = 1\nmax_batch = 1\nworkers = 1\ntimeout_ms = 60000";
+    workspace.edit("projects/reviews/project.toml", "timeout_ms = 1000", narrow);
     let serving = workspace.serve();
-    let answer = serving.post("/reviews/v1/predict", predict_body("reviews", "a"));
-    answer.is_problem(429, "queue-full");
-    assert!(answer.head.contains("retry-after: 1"), "{answer:?}");
+    // Long texts keep the only worker busy.
+    let body = predict_body("reviews", &"a perfect delight ".repeat(50_000));
+    let answers: Vec<Answer> = std::thread::scope(|scope| {
+        let ask = || serving.post("/reviews/v1/predict", &body);
+        let asked: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    let (full, answered): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a.status == 429);
+    assert!(!full.is_empty() && answered.iter().all(|answer| answer.status == 200));
+    for answer in full {
+        answer.is_problem(429, "queue-full");
+        assert!(answer.head.contains("retry-after: 1"), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_client_that_sends_all_before_it_reads_is_told_that_it_is_too_much() {
+    let (_workspace, serving) = served();
+    let length = 20 << 20;
+    let head = |length: &str| {
+        format!(
+            "POST /reviews/v1/predict HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+             content-type: application/json\r\n{length}\r\n\r\n"
+        )
+    };
+    let mut announced = serving.connect();
+    announced.write_all(head(&format!("content-length: {length}")).as_bytes()).unwrap();
+    announced.write_all(&vec![b' '; length]).unwrap();
+    Answer::read(&mut announced).is_problem(413, "too-large");
+    let mut chunked = serving.connect();
+    chunked.write_all(head("transfer-encoding: chunked").as_bytes()).unwrap();
+    chunked.write_all(format!("{length:x}\r\n").as_bytes()).unwrap();
+    chunked.write_all(&vec![b' '; length]).unwrap();
+    chunked.write_all(b"\r\n0\r\n\r\n").unwrap();
+    Answer::read(&mut chunked).is_problem(413, "too-large");
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn wrong_usage_is_exit_code_2_with_a_way_on() {
     workspace
         .mesh(["new", "project", "more", "--data", "reviews.csv", "--text", "txt"])
         .code(2)
-        .tells(["find the column `txt`", "it has: text, stars"]);
+        .tells(["find the column `txt`", "did you mean `text`? It has: text, stars"]);
     workspace
         .mesh(["new", "project", "reviews", "--data", "reviews.csv", "--label", "stars"])
         .code(2)

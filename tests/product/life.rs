@@ -180,11 +180,68 @@ fn a_gate_that_is_not_reached_refuses_and_registers_nothing() {
         .tells(["speedup of portable-f16 is", "the gate demands"]);
     let listed = workspace.json(["model", "list", "reviews", "--json"]);
     assert_eq!(listed[0]["compiled"], serde_json::json!([]));
-    workspace.mesh(["predict", "reviews", "--text", "a"]).code(1).tells(["no compiled model"]);
+    workspace
+        .mesh(["predict", "reviews", "--text", "a"])
+        .code(1)
+        .tells(["no version is `production` yet"]);
     // A service of it starts, and says that it is not ready.
     let serving = workspace.serve();
     serving.get("/reviews/v1/ready").is_problem(503, "not-ready");
     assert_eq!(serving.get("/reviews/v1/live").status, 200);
+
+    // Once something can be served it is in production, and the service follows.
+    workspace.edit("projects/reviews/project.toml", "gate = { speedup = 1e9 }", "");
+    workspace.edit(
+        "projects/reviews/project.toml",
+        "model = \"linear\"",
+        "model = \"linear\"\nseed = 7",
+    );
+    workspace.mesh(["run", "reviews"]).ok();
+    let listed = workspace.json(["model", "list", "reviews", "--json"]);
+    let production = serde_json::json!("production");
+    assert_eq!(listed[0]["version"], 2);
+    assert!(listed[0]["aliases"].as_array().unwrap().contains(&production), "{listed}");
+    workspace.mesh(["predict", "reviews", "--text", "lovely"]).ok();
+    until("version 2 answers", || serving.get("/reviews/v1/ready").status == 200);
+}
+
+#[test]
+fn projects_of_the_same_data_share_what_their_steps_leave() {
+    let workspace = Workspace::with_reviews(300);
+    workspace
+        .mesh([
+            "new",
+            "project",
+            "again",
+            "--data",
+            "reviews.csv",
+            "--text",
+            "text",
+            "--label",
+            "stars",
+        ])
+        .ok();
+    workspace.mesh(["run", "--all"]).ok();
+    let outcome = workspace.json(["run", "--all", "--force", "--json"]);
+    let outputs = |at: usize| -> Vec<String> {
+        let steps = outcome[at]["steps"].as_array().unwrap();
+        steps.iter().map(|step| step["output"].to_string()).collect()
+    };
+    // One dataset; the models tell the names of their projects.
+    assert_eq!(outputs(0)[0], outputs(1)[0]);
+    for project in ["again", "reviews"] {
+        assert_eq!(workspace.states(project), ["fresh", "fresh", "fresh"]);
+        let listed = workspace.json(["model", "list", project, "--json"]);
+        assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    }
+}
+
+#[test]
+fn a_workspace_can_be_moved() {
+    let workspace = Workspace::with_reviews(300);
+    let manifest = workspace.read("projects/reviews/project.toml");
+    assert!(manifest.contains("url = \"file:../../reviews.csv\""), "{manifest}");
+    workspace.mesh(["run", "reviews"]).ok();
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn a_series_lives_its_whole_life() {
     assert_eq!(predictions(json!([other])), both[1..]);
     assert!(predictions(json!([])).is_empty());
     for (field, value, detail) in [
-        ("price", Value::Null, "is required"),
+        ("price", Value::Null, "it is null, which it never was"),
         ("price", json!("9"), "expected a number"),
         ("price", json!(1e300), "is not in 0 to 20"),
         ("price", json!(-1), "is not in 0 to 20"),
@@ -145,6 +145,10 @@ fn a_series_lives_its_whole_life() {
         assert_eq!(loc, ["data", "attributes", "input[1]", field]);
         assert!(problem["errors"][0]["msg"].as_str().unwrap().contains(detail), "{problem}");
     }
+    let mut without = row.clone();
+    without.as_object_mut().unwrap().remove("price");
+    let problem = post(json!([without])).is_problem(422, "schema");
+    assert_eq!(problem["errors"][0]["type"], "missing", "{problem}");
     for body in [
         ask(json!([row])).replace("\"price\":", "\"price\":1e999,\"x\":"),
         ask(json!([1])),
@@ -248,29 +252,35 @@ fn rows_without_days_are_told_too() {
         ])
         .ok();
     let manifest = workspace.read("projects/things/project.toml");
-    for expected in ["numbers = [\"size\"]", "categories = [\"kind\"]", "names to learn from: name"]
-    {
+    for expected in [
+        "numbers = [\"size\"]",
+        "categories = [\"kind\"]",
+        "# `name` is no feature: it has 400 names",
+    ] {
         assert!(manifest.contains(expected), "{expected}\n{manifest}");
     }
     let ran = workspace.json(["run", "things", "--json"]);
     let trained = &ran[0]["steps"][1]["summary"];
     assert_eq!(trained["baseline"]["kind"], "mean", "{ran}");
     assert!(trained["metrics"]["r2"]["value"].as_f64().unwrap() > 0.8, "{ran}");
-    // A size that was missing in training may be missing.
-    let asked =
-        r#"{"input": [{"kind": "b", "size": 10}, {"kind": "b"}, {"kind": "a", "size": 10}]}"#;
+    // A size that was empty in some rows may be null, but has to be there.
+    let asked = r#"{"input": [{"kind": "b", "size": 10}, {"kind": "b", "size": null},
+        {"kind": "a", "size": 10}]}"#;
     let told = workspace.json(["predict", "things", "--attributes", asked, "--json"]);
     let told: Vec<f64> =
         told["predictions"].as_array().unwrap().iter().filter_map(Value::as_f64).collect();
     assert_eq!(told.len(), 3);
     assert!((told[0] - 80.0).abs() < 10.0 && (told[2] - 30.0).abs() < 10.0, "{told:?}");
+    let without = r#"{"input": [{"kind": "b"}]}"#;
+    let ran = workspace.mesh(["predict", "things", "--attributes", without]);
+    ran.code(2).tells(["data.attributes.input[0].size", "it is required"]);
     // Columns that are not there, and targets that are no numbers.
     let new = |args: [&str; 4]| {
         let all = ["new", "project", "other", "--task", "regression", "--data"];
         let mut command = workspace.command(all);
         crate::support::run(command.args(args))
     };
-    new(["things.jsonl", "--target", "amont", "--json"]).code(2).tells(["it has: amount"]);
+    new(["things.jsonl", "--target", "amont", "--json"]).code(2).tells(["did you mean `amount`?"]);
     new(["things.jsonl", "--target", "kind", "--json"]).code(2).tells(["column of numbers"]);
 }
 
@@ -287,4 +297,61 @@ fn visits_are_told_better_than_by_last_week() {
     // The page that is left out: all its days.
     assert!(steps[0]["summary"]["left_out"].as_u64().unwrap() >= 550, "{ran}");
     assert!(workspace.serve().get("/visitor-estimation/v1/ready").status == 200);
+}
+
+#[test]
+fn a_table_of_any_kind_becomes_a_project_or_is_told_why_not() {
+    let workspace = Workspace::new();
+    let new = |name: &str, file: &str, more: &[&str]| {
+        let mut command = workspace.command(["new", "project", name, "--task", "regression"]);
+        crate::support::run(command.args(["--data", file, "--target", "amount"]).args(more))
+    };
+    // Few different rows, each many times: all are observations. Parted as spreadsheets do it, with
+    // a target that is no number in some rows, and days that are written otherwise.
+    let mut csv = String::from("size;rooms;when;amount\n");
+    for row in 0..2000usize {
+        let (size, rooms) = (row % 7, row % 3);
+        let amount = match row % 100 {
+            0 => "unknown".to_owned(),
+            1 => "inf".to_owned(),
+            _ => (3 * size + rooms).to_string(),
+        };
+        writeln!(csv, "{size};{rooms};{:02}/{:02}/2024;{amount}", row % 12 + 1, row % 28 + 1)
+            .unwrap();
+    }
+    workspace.write("homes.csv", &csv);
+    let made = new("homes", "homes.csv", &[]).ok();
+    assert!(
+        made.out.contains("note: `when` is no feature: days are written as 2016-12-31"),
+        "{made:?}"
+    );
+    let manifest = workspace.read("projects/homes/project.toml");
+    for expected in ["delimiter = \";\"", "numbers = [\"size\", \"rooms\"]", "file:../../homes.csv"]
+    {
+        assert!(manifest.contains(expected), "{expected}\n{manifest}");
+    }
+    let ran = workspace.mesh(["run", "homes"]).ok();
+    assert!(ran.out.contains(", 40 rejected"), "{ran:?}");
+    let ran = workspace.json(["run", "homes", "--json"]);
+    let rows = &ran[0]["steps"][0]["summary"]["rows"];
+    let rows: Vec<u64> =
+        ["train", "validation", "test"].map(|split| rows[split].as_u64().unwrap()).to_vec();
+    assert_eq!(rows.iter().sum::<u64>(), 1960);
+    assert!(rows[2] > 150 && rows[2] < 250, "{rows:?}");
+    assert!(
+        ran[0]["steps"][1]["summary"]["metrics"]["r2"]["value"].as_f64().unwrap() > 0.9,
+        "{ran}"
+    );
+    // What cannot be told, or told by nothing.
+    new("days", "homes.csv", &["--day", "when"])
+        .code(2)
+        .tells(["such as `01/01/2024`", "written as 2016-12-31"]);
+    workspace.write("words.csv", "name,amount\n".to_owned() + &"a,b\n".repeat(50));
+    new("words", "words.csv", &[]).code(2).tells(["holds other values than numbers, such as `b`"]);
+    workspace.write("twice.csv", "x,x,amount\n1,2,3\n");
+    new("twice", "twice.csv", &[]).code(2).tells(["tell two columns", "`x`"]);
+    workspace.write("alone.csv", "amount\n1\n2\n");
+    new("alone", "alone.csv", &[]).code(2).tells(["find a column of", "there is none"]);
+    workspace.write("empty.csv", "");
+    new("empty", "empty.csv", &[]).code(2).tells(["it is empty"]);
 }

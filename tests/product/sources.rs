@@ -111,6 +111,44 @@ fn a_cut_transfer_goes_on_and_is_not_fetched_again() {
 }
 
 #[test]
+fn what_was_changed_in_the_cache_is_fetched_anew() {
+    let data = reviews(300).into_bytes();
+    let files = Files::serve("/reviews.csv", data.clone(), 0, None);
+    let (workspace, sha256) = project(&format!("{}/reviews.csv", files.address), &data);
+    workspace.mesh(["run", "p"]).ok();
+    let states = || {
+        workspace.json(["run", "p:prepare", "--force", "--json"])[0]["steps"][0]["output"].clone()
+    };
+    let before = states();
+    let kept = format!(".mesh/sources/files/{sha256}/reviews.csv");
+    workspace.write(&kept, &data[..data.len() / 2]);
+    assert_eq!(states(), before);
+    assert_eq!(files.requests().len(), 2);
+    assert_eq!(workspace.read(&kept).into_bytes(), data);
+}
+
+#[test]
+fn what_was_changed_of_an_unpacked_archive_is_unpacked_anew() {
+    let workspace = Workspace::with_reviews(300);
+    let data = workspace.read("reviews.csv");
+    let mut packed =
+        Command::new("gzip").arg("-k").arg(workspace.path("reviews.csv")).spawn().unwrap();
+    assert!(packed.wait().unwrap().success());
+    workspace.edit("projects/reviews/project.toml", "reviews.csv\"", "reviews.csv.gz\"");
+    let run = || {
+        workspace.json(["run", "reviews:prepare", "--force", "--json"])[0]["steps"][0]["output"]
+            .clone()
+    };
+    let before = run();
+    let folder = workspace.path(".mesh/sources/unpacked");
+    let unpacked = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let unpacked = unpacked.filter(|path| path.is_dir()).next().unwrap().join("reviews.csv");
+    std::fs::write(&unpacked, &data[..data.len() / 2]).unwrap();
+    assert_eq!(run(), before);
+    assert_eq!(std::fs::read_to_string(&unpacked).unwrap(), data);
+}
+
+#[test]
 fn a_wrong_digest_names_both() {
     let data = reviews(100).into_bytes();
     let files = Files::serve("/a.csv", reviews(99).into_bytes(), 0, None);

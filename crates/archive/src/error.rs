@@ -1,6 +1,6 @@
 use std::{error::Error as StdError, io, path::Path};
 
-use mesh_core::{Interrupted, did_you_mean};
+use mesh_core::{Interrupted, did_you_mean, printable};
 use mesh_minhash::OptionsError;
 use miette::Diagnostic;
 use thiserror::Error;
@@ -131,7 +131,7 @@ impl ArchiveError {
         let hint = did_you_mean(column, all.iter().map(String::as_str));
         let (file, column) = (file.display().to_string(), column.to_owned());
         let mut error = Self::new(ArchiveErrorKind::NoColumn { file, column });
-        error.help = Some(format!("{hint}It has: {}", all.join(", ")));
+        error.help = Some(printable(&format!("{hint}It has: {}", all.join(", "))));
         error
     }
 

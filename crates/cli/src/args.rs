@@ -110,10 +110,21 @@ The first of copies is kept, and of near-duplicates the first: whatever is left 
   mesh serve --port 9000 --host 0.0.0.0")]
     Serve(Serve),
     /// List, show, promote and roll back model versions
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  mesh model list news-topic
+  mesh model show news-topic --version 2
+  mesh model promote news-topic 2
+  mesh model rollback news-topic"
+    )]
     Model(Model),
     /// Make something new
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  mesh new project reviews --data reviews.csv --text text --label stars"
+    )]
     New(New),
     /// Make a workspace of one's own
     #[command(after_help = "Examples:
@@ -132,9 +143,17 @@ The first of copies is kept, and of near-duplicates the first: whatever is left 
         yes: bool,
     },
     /// Look at this machine: CPU, tools, credentials, disk
+    #[command(after_help = "Examples:
+  mesh doctor
+  mesh doctor --json")]
     Doctor,
     /// Work with sources
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  mesh source fetch news-topic
+  mesh source pin https://example.org/reviews.csv"
+    )]
     Source(Source),
     /// Print the JSON schema of a manifest, for editors, or the reference of both
     #[command(after_help = "Examples:
@@ -363,6 +382,8 @@ fn task(name: &str) -> Result<TaskName, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Source {
     /// Fetch the source of a project, and verify it
+    #[command(after_help = "Examples:
+  mesh source fetch news-topic")]
     Fetch {
         /// The project
         project: String,

@@ -1,6 +1,6 @@
 //! What the program prints.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -11,7 +11,8 @@ use crate::args::{Global, LogFormat};
 /// Starts the logs, on standard error.
 pub(crate) fn init_logs(global: &Global) {
     let filter = EnvFilter::try_new(&global.log).unwrap_or_else(|_| EnvFilter::new("warn"));
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     // A second initialisation (a program that embeds this one) keeps the first.
     let _ = match global.log_format {
         LogFormat::Human => builder.with_target(false).try_init(),
@@ -19,9 +20,16 @@ pub(crate) fn init_logs(global: &Global) {
     };
 }
 
-/// Prints a line. A closed pipe (`mesh status | head`) is no error.
+/// Prints a line. A closed pipe (`mesh status | head`) is no error; a full disk ends the program, as
+/// whoever reads the file would take a part for the whole.
 pub(crate) fn line(text: impl AsRef<str>) {
-    let _ = writeln!(io::stdout().lock(), "{}", text.as_ref());
+    let written = writeln!(io::stdout().lock(), "{}", text.as_ref());
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = writeln!(io::stderr().lock(), "failed to write to standard output: {error}");
+        std::process::exit(i32::from(crate::report::FAILED));
+    }
 }
 
 /// Prints a value as JSON.

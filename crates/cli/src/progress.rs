@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    HumanFloatCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
 use mesh_core::{Progress, ProgressTask, Unit};
 
 /// Draws on standard error, if that is a terminal.
@@ -34,13 +36,16 @@ impl Progress for Bars {
                 "  {msg:32} {bar:24} {bytes:>10} of {total_bytes} {bytes_per_sec}, {eta} left"
             }
             (Some(_), Unit::Items) => {
-                "  {msg:32} {bar:24} {human_pos:>10} of {human_len} {per_sec}, {eta} left"
+                "  {msg:32} {bar:24} {human_pos:>10} of {human_len} {rate}, {eta} left"
             }
             (None, Unit::Bytes) => "  {msg:32} {spinner} {bytes:>10} {bytes_per_sec}, {elapsed}",
-            (None, Unit::Items) => "  {msg:32} {spinner} {human_pos:>10} {per_sec}, {elapsed}",
+            (None, Unit::Items) => "  {msg:32} {spinner} {human_pos:>10} {rate}, {elapsed}",
         };
         let style = ProgressStyle::with_template(template)
             .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{}/s", HumanFloatCount(state.per_sec().round()));
+            })
             .progress_chars("=> ");
         let bar = match total {
             Some(total) => ProgressBar::new(total),

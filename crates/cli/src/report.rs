@@ -1,6 +1,9 @@
 //! How the program fails: one report, one exit code.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use mesh_archive::{ArchiveError, ArchiveErrorKind};
 use mesh_core::{ArtifactError, LoadError, manifest::ManifestError};
@@ -139,7 +142,6 @@ pub(crate) fn describe(error: &dyn Diagnostic) -> serde_json::Value {
 }
 
 /// Prints an error for people.
-#[expect(clippy::print_stderr, reason = "errors are for standard error")]
 pub(crate) fn print(error: &dyn Diagnostic) {
     struct Borrowed<'a>(&'a dyn Diagnostic);
     impl std::fmt::Display for Borrowed<'_> {
@@ -148,7 +150,8 @@ pub(crate) fn print(error: &dyn Diagnostic) {
             handler.render_report(f, self.0)
         }
     }
-    eprintln!("{}", Borrowed(error));
+    // Nobody may be there to read it any more: the exit code tells all the same.
+    let _ = writeln!(io::stderr().lock(), "{}", Borrowed(error));
 }
 
 fn theme() -> miette::GraphicalTheme {

@@ -27,12 +27,7 @@ fn artifact(folder: &Path, kind: ArtifactKind, step: StepName) -> ArtifactDir {
         format: ARTIFACT_FORMAT,
         kind,
         files: ArtifactManifest::scan(folder).unwrap(),
-        producer: Producer {
-            project: "news".parse().unwrap(),
-            step,
-            code: 1,
-            parameters: serde_json::Value::Null,
-        },
+        producer: Producer { step, code: 1, parameters: serde_json::Value::Null },
         inputs: Vec::new(),
         summary: serde_json::Value::Null,
     };

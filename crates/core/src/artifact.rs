@@ -8,10 +8,10 @@ use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Digest, ProjectName, StepName, canonical_json, digest_file};
+use crate::{Digest, StepName, canonical_json, digest_file};
 
 /// The version of the format of artifact manifests.
-pub const ARTIFACT_FORMAT: u32 = 1;
+pub const ARTIFACT_FORMAT: u32 = 2;
 
 const MANIFEST_FILE: &str = "artifact.json";
 
@@ -54,8 +54,6 @@ pub struct InputEntry {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Producer {
-    /// The project it was made for.
-    pub project: ProjectName,
     /// The step that made it.
     pub step: StepName,
     /// The version of the step's code.
@@ -96,7 +94,10 @@ pub struct ArtifactDir {
 /// What went wrong with an artifact, and at which file.
 #[derive(Debug, Error, Diagnostic)]
 #[error("failed to read artifact {name}: {kind}")]
-#[diagnostic(help("`mesh run` makes it again from its inputs; `mesh gc` drops what is damaged"))]
+#[diagnostic(help(
+    "`mesh run` makes it again from its inputs; of an older version, whose manifest was another, \
+     it cannot: `mesh model promote` takes another version"
+))]
 pub struct ArtifactError {
     name: String,
     /// What exactly was wrong.
@@ -210,7 +211,7 @@ impl ArtifactManifest {
         let format = |error: serde_json::Error| ArtifactErrorKind::Format(error.to_string());
         let Versioned { format: found } = serde_json::from_str(text).map_err(format)?;
         if found != ARTIFACT_FORMAT {
-            let text = format!("format {found}, this program reads {ARTIFACT_FORMAT}; update it");
+            let text = format!("format {found}, this program reads {ARTIFACT_FORMAT}");
             return Err(ArtifactErrorKind::Format(text));
         }
         serde_json::from_str(text).map_err(format)

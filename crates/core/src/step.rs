@@ -157,7 +157,7 @@ pub struct StepKey {
 #[derive(Debug, Error, Diagnostic)]
 #[error("{failures}")]
 #[diagnostic(help(
-    "what did not pass was not registered; improve the data or the model, or change `gate` in the \
+    "what did not pass is not served; improve the data or the model, or change `gate` in the \
      manifest"
 ))]
 struct GateRefused {

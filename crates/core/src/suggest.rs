@@ -19,6 +19,13 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, known)| known)
 }
 
+/// A text for a terminal: what would steer it is shown as `\u{fffd}`. For what comes from data.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let plain = |c: char| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(plain).collect()
+}
+
 /// The beginning of a help: a question whether the nearest name was meant, and a space; nothing
 /// where no name is near.
 ///

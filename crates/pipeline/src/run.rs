@@ -224,7 +224,6 @@ impl Runner<'_> {
             kind: unit.step.produces(),
             files: Vec::new(),
             producer: Producer {
-                project: self.project.name().clone(),
                 step: key.step,
                 code: key.code,
                 parameters: key.parameters.clone(),

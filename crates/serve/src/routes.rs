@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, error::Error as StdError, sync::Arc};
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Path, Request, State},
-    http::{HeaderName, HeaderValue, Response, StatusCode, header},
+    extract::{FromRequestParts, Path, Request, State},
+    http::{HeaderName, HeaderValue, Response, StatusCode, header, request::Parts},
     routing::{get, post},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -32,6 +32,27 @@ const HTML: &str = "text/html; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Reply = Response<Body>;
+
+/// The project and the version of its API that a path names. What is not UTF-8 names none.
+struct Route {
+    project: String,
+    api: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Route {
+    type Rejection = Reply;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Reply> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((project, api)) = path.map_err(|_| {
+            Problem::NotFound("no project of that name is served here".into()).response()
+        })?;
+        Ok(Self { project, api })
+    }
+}
+
+/// Bytes of a body that is too large that are read to its end all the same.
+const MAX_DISCARDED: usize = 64 << 20;
 
 /// All routes of some services.
 pub(crate) fn router(services: &[Arc<Service>], metrics: Metrics) -> Router {
@@ -60,7 +81,7 @@ pub(crate) fn router(services: &[Arc<Service>], metrics: Metrics) -> Router {
 
 async fn predict(
     State(shared): State<Shared>,
-    Path((project, api)): Path<(String, String)>,
+    Route { project, api }: Route,
     request: Request,
 ) -> Reply {
     let service = match shared.service(&project, &api) {
@@ -138,16 +159,37 @@ async fn read_body(service: &Service, request: Request) -> Result<Bytes, Problem
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
-        return Err(Problem::TooLarge(limit));
+        let body = request.into_body();
+        return Err(discard(service, body, Problem::TooLarge(limit)).await);
     }
-    let body = Limited::new(request.into_body(), limit).collect();
+    let mut body = request.into_body();
+    let collected = Limited::new(&mut body, limit).collect();
     // Half of the project's time is for the answer.
-    match tokio::time::timeout(service.timeout() / 2, body).await {
+    let collected = tokio::time::timeout(service.timeout() / 2, collected).await;
+    match collected {
         Err(_) => Err(Problem::RequestTimeout),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if is_over_limit(error.as_ref()) => Err(Problem::TooLarge(limit)),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if is_over_limit(error.as_ref()) => {
+            Err(discard(service, body, Problem::TooLarge(limit)).await)
+        }
         Ok(Err(_)) => Err(Problem::BodyUnreadable),
     }
+}
+
+/// Reads the rest of a body that will not be used, within limits, and gives the problem back: most
+/// clients read no answer before they have sent all, and take a closed connection for a fault.
+async fn discard(service: &Service, mut body: Body, problem: Problem) -> Problem {
+    let mut left = MAX_DISCARDED;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(service.timeout() / 4, reading).await;
+    problem
 }
 
 fn is_over_limit(error: &(dyn StdError + 'static)) -> bool {
@@ -161,44 +203,35 @@ fn is_over_limit(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
-async fn live(State(shared): State<Shared>, Path((project, api)): Path<(String, String)>) -> Reply {
+async fn live(State(shared): State<Shared>, Route { project, api }: Route) -> Reply {
     match shared.service(&project, &api) {
         Ok(_) => page(r#"{"live":true}"#.into(), JSON),
         Err(problem) => problem.response(),
     }
 }
 
-async fn ready(
-    State(shared): State<Shared>,
-    Path((project, api)): Path<(String, String)>,
-) -> Reply {
+async fn ready(State(shared): State<Shared>, Route { project, api }: Route) -> Reply {
     match shared.service(&project, &api).and_then(|service| service.readiness()) {
         Ok(()) => page(r#"{"ready":true}"#.into(), JSON),
         Err(problem) => problem.response(),
     }
 }
 
-async fn bio(State(shared): State<Shared>, Path((project, api)): Path<(String, String)>) -> Reply {
+async fn bio(State(shared): State<Shared>, Route { project, api }: Route) -> Reply {
     match shared.service(&project, &api).and_then(|service| service.bio()) {
         Ok(answer) => json(answer),
         Err(problem) => problem.response(),
     }
 }
 
-async fn openapi(
-    State(shared): State<Shared>,
-    Path((project, api)): Path<(String, String)>,
-) -> Reply {
+async fn openapi(State(shared): State<Shared>, Route { project, api }: Route) -> Reply {
     match shared.service(&project, &api) {
         Ok(service) => page(service.openapi(), JSON),
         Err(problem) => problem.response(),
     }
 }
 
-async fn documentation(
-    State(shared): State<Shared>,
-    Path((project, api)): Path<(String, String)>,
-) -> Reply {
+async fn documentation(State(shared): State<Shared>, Route { project, api }: Route) -> Reply {
     match shared.service(&project, &api) {
         Ok(service) => page(service.docs(), HTML),
         Err(problem) => problem.response(),
@@ -238,7 +271,7 @@ impl Shared {
             // The name is not repeated: it is whatever somebody typed.
             return Err(Problem::NotFound("no project of that name is served here".into()));
         };
-        if api.strip_prefix('v').and_then(|api| api.parse().ok()) != Some(service.api().get()) {
+        if api.strip_prefix('v') != Some(service.api().to_string().as_str()) {
             let known = format!("{project} has the API version v{}", service.api());
             return Err(Problem::NotFound(known));
         }

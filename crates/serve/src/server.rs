@@ -10,7 +10,10 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 use crate::{Metrics, Problem, ServeError, Service, routes};
 
@@ -27,8 +30,26 @@ pub struct Server {
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests under way are waited for when the server ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a connection of HTTP/2 begins with.
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A pause until more of it may be there.
+const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 /// A pause when the system gives no more connections (out of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits for the first bytes of a connection, by which its protocol is told; says whether they came.
+/// hyper waits for them without end.
+async fn begins(stream: &TcpStream) -> bool {
+    let mut bytes = [0; HTTP2_PREFACE.len()];
+    loop {
+        let Ok(read @ 1..) = stream.peek(&mut bytes).await else { return false };
+        let whole = read == bytes.len();
+        if whole || bytes.get(..read) != HTTP2_PREFACE.get(..read) {
+            return true;
+        }
+        tokio::time::sleep(PREFACE_PAUSE).await;
+    }
+}
 
 impl Server {
     /// Listens on an address such as `127.0.0.1:8080`; port 0 picks a free one.
@@ -58,6 +79,7 @@ impl Server {
         let router = routes::router(&self.services, self.metrics.clone());
         let connections = GracefulShutdown::new();
         let mut shutdown = std::pin::pin!(shutdown);
+        let (ending, closing) = watch::channel(());
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -82,15 +104,25 @@ impl Server {
             // Answers are small: waiting to fill packets would only delay them.
             let _ = stream.set_nodelay(true);
             let service = TowerToHyperService::new(router.clone());
-            let connection = connections
-                .watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+            let (watcher, builder) = (connections.watcher(), builder.clone());
+            let mut closing = closing.clone();
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
+                tokio::select! {
+                    begun = tokio::time::timeout(HEADER_TIMEOUT, begins(&stream)) => {
+                        if !matches!(begun, Ok(true)) {
+                            return;
+                        }
+                    }
+                    _ = closing.changed() => return,
+                }
+                let connection = builder.serve_connection(TokioIo::new(stream), service);
+                if let Err(error) = watcher.watch(connection.into_owned()).await {
                     tracing::debug!(error, "connection ended early");
                 }
             });
         }
         drop(self.listener);
+        drop(ending);
         for service in &self.services {
             service.drain();
         }
@@ -103,7 +135,7 @@ impl Server {
     /// Asks every service that has a model its sample request: the warm-up of caches and pages.
     pub async fn warm_up(&self) {
         for service in &self.services {
-            match service.predict(service.sample_body().as_bytes()).await {
+            match service.warm_up().await {
                 Ok(_) | Err(Problem::NotReady(_)) => {}
                 Err(problem) => {
                     tracing::warn!(project = %service.name(), problem = problem.slug(), "warm-up");

@@ -196,12 +196,24 @@ impl Service {
     pub(crate) async fn predict(&self, body: &[u8]) -> Result<Answer, Problem> {
         let started = Instant::now();
         let model = self.loaded()?;
+        let answer = self.answer(&model, body).await?;
+        model.metrics.answered(started.elapsed());
+        Ok(answer)
+    }
+
+    /// Asks the model the project's sample: the warm-up of caches and pages, which is no request
+    /// of anybody.
+    pub(crate) async fn warm_up(&self) -> Result<Answer, Problem> {
+        let model = self.loaded()?;
+        self.answer(&model, self.sample_body().as_bytes()).await
+    }
+
+    async fn answer(&self, model: &Arc<Loaded>, body: &[u8]) -> Result<Answer, Problem> {
         let data = envelope::parse(body, self.name())?;
         let parameters = data.parameters.map(serde_json::value::RawValue::get);
-        let answer = self.ask(&model, data.attributes.get(), parameters).await?;
+        let answer = self.ask(model, data.attributes.get(), parameters).await?;
         let identifier = data.identifier.as_deref();
         let body = envelope::write(self.api(), self.name(), identifier, &answer.prediction);
-        model.metrics.answered(started.elapsed());
         Ok(Answer { body, version: model.version, usage: answer.usage })
     }
 
@@ -236,7 +248,7 @@ impl Service {
     }
 
     /// The body of a request that the project answers.
-    pub(crate) fn sample_body(&self) -> String {
+    fn sample_body(&self) -> String {
         let data = json!({
             "identifier": "sample",
             "namespace": self.name(),

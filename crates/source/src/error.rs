@@ -74,7 +74,7 @@ impl SourceError {
             ),
             SourceErrorKind::DiskFull => Some("free some space, then run again: it resumes"),
             SourceErrorKind::Network(_) => {
-                Some("run again: it resumes where it was cut; `mesh doctor` checks the network")
+                Some("run again: it resumes where it was cut; behind a proxy, set HTTPS_PROXY")
             }
             _ => None,
         };

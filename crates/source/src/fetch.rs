@@ -165,7 +165,9 @@ impl Fetcher {
         }
         let digest = with_inner(found, &request.url);
         match files.as_slice() {
-            [(_, file)] if request.url.inner().is_some() || outer != *path => {
+            [(name, file)]
+                if request.url.inner().is_some() || outer != *path || name.ends_with(".gz") =>
+            {
                 let files = self.unpacked(request, file, digest)?;
                 Ok(Fetched { digest, files })
             }
@@ -186,7 +188,12 @@ impl Fetcher {
             move |error| SourceError::io(url, &path, error)
         };
         if let Some(file) = only_file(&folder) {
-            return Ok(file);
+            let found = self.local_digest(url, &[(String::new(), file.clone())])?;
+            if found == pinned {
+                return Ok(file);
+            }
+            tracing::warn!(url, %pinned, %found, "the kept file was changed: it is fetched anew");
+            fs::remove_dir_all(&folder).map_err(io(&folder))?;
         }
         let partial_folder = self.cache.join("partial");
         fs::create_dir_all(&partial_folder).map_err(io(&partial_folder))?;
@@ -238,34 +245,60 @@ impl Fetcher {
         if inner.is_empty() && !is_archive(&name) && !name.ends_with(".gz") {
             return Ok(vec![(name, file.to_owned())]);
         }
-        let target = self.cache.join("unpacked").join(digest.to_string());
+        let parent = self.cache.join("unpacked");
+        let target = parent.join(digest.to_string());
+        let note = parent.join(format!("{digest}.sha256"));
         let io = |error| SourceError::io(&url, &target, error);
-        if !target.exists() {
-            let parent = self.cache.join("unpacked");
-            fs::create_dir_all(&parent).map_err(io)?;
-            let staging = tempfile::tempdir_in(&parent).map_err(io)?;
-            let content = staging.path().join("content");
-            fs::create_dir(&content).map_err(io)?;
-            let unpack = Unpack { url: &url, cancel: &request.cancel };
-            if is_archive(&name) {
-                let pattern = match request.url.origin() {
-                    Origin::Pypi { .. } if name.ends_with(".tar.gz") => {
-                        // An sdist holds everything in one folder named like itself.
-                        format!("{}/{inner}", name.trim_end_matches(".tar.gz"))
-                    }
-                    _ => inner,
-                };
-                unpack.select(file, &name, &pattern, &content)?;
-            } else {
-                gunzip(file, &content.join(name.trim_end_matches(".gz"))).map_err(io)?;
-            }
-            decompress_members(&content).map_err(io)?;
-            fs::rename(&content, &target).map_err(io)?;
+        if let Some(files) = self.unpacked_before(&url, &target, &note)? {
+            return Ok(files);
         }
-        let mut files = Vec::new();
-        list(&target, &target, &mut files).map_err(io)?;
-        files.sort();
+        fs::create_dir_all(&parent).map_err(io)?;
+        let staging = tempfile::tempdir_in(&parent).map_err(io)?;
+        let content = staging.path().join("content");
+        fs::create_dir(&content).map_err(io)?;
+        let unpack = Unpack { url: &url, cancel: &request.cancel };
+        if is_archive(&name) {
+            let pattern = match request.url.origin() {
+                Origin::Pypi { .. } if name.ends_with(".tar.gz") => {
+                    // An sdist holds everything in one folder named like itself.
+                    format!("{}/{inner}", name.trim_end_matches(".tar.gz"))
+                }
+                _ => inner,
+            };
+            unpack.select(file, &name, &pattern, &content)?;
+        } else {
+            gunzip(file, &content.join(name.trim_end_matches(".gz"))).map_err(io)?;
+        }
+        decompress_members(&content).map_err(io)?;
+        fs::rename(&content, &target).map_err(io)?;
+        let files = sorted_files(&target).map_err(io)?;
+        let digest = self.local_digest(&url, &files)?;
+        fs::write(&note, digest.to_string()).map_err(io)?;
         Ok(files)
+    }
+
+    /// The files of an archive that was unpacked before, if they are still what they were then:
+    /// else what is there is removed.
+    fn unpacked_before(
+        &self,
+        url: &str,
+        target: &Path,
+        note: &Path,
+    ) -> Result<Option<Vec<(String, PathBuf)>>, SourceError> {
+        let io = |error| SourceError::io(url, target, error);
+        if !target.exists() {
+            return Ok(None);
+        }
+        let noted = fs::read_to_string(note).ok().and_then(|text| text.parse::<Digest>().ok());
+        let files = sorted_files(target).map_err(io)?;
+        if noted.is_some() && !files.is_empty() && noted == Some(self.local_digest(url, &files)?) {
+            return Ok(Some(files));
+        }
+        if noted.is_some() {
+            tracing::warn!(url, "unpacked files were changed: they are unpacked anew");
+        }
+        fs::remove_dir_all(target).map_err(io)?;
+        Ok(None)
     }
 }
 
@@ -319,6 +352,14 @@ fn file_name(path: &str) -> String {
 
 fn only_file(folder: &Path) -> Option<PathBuf> {
     fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path()).next()
+}
+
+/// All files of a folder, sorted by their paths in it.
+pub(crate) fn sorted_files(folder: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    list(folder, folder, &mut files)?;
+    files.sort();
+    Ok(files)
 }
 
 pub(crate) fn list(

@@ -9,7 +9,7 @@ use mesh_core::Digest;
 
 use crate::{
     Fetcher, Request, SourceError, SourceErrorKind,
-    fetch::list,
+    fetch::sorted_files,
     http::{Transfer, hub_address},
 };
 
@@ -42,7 +42,13 @@ impl HubModel<'_> {
         if let Some(digest) = pinned {
             let folder = models.join(digest.to_string());
             if folder.is_dir() {
-                return Ok((digest, listed(&folder).map_err(io)?));
+                let files = sorted_files(&folder).map_err(io)?;
+                let found = self.fetcher.local_digest(&url, &files)?;
+                if found == digest {
+                    return Ok((digest, files));
+                }
+                tracing::warn!(url, %digest, %found, "kept files were changed: they are fetched anew");
+                fs::remove_dir_all(&folder).map_err(io)?;
             }
         }
         // A name of its own, so that what was cut goes on where it was.
@@ -51,7 +57,7 @@ impl HubModel<'_> {
         for (name, needed) in FILES {
             self.file(&staging, &url, name, needed).await?;
         }
-        let files = listed(&staging.join("done")).map_err(io)?;
+        let files = sorted_files(&staging.join("done")).map_err(io)?;
         let found = self.fetcher.local_digest(&url, &files)?;
         if let Some(expected) = pinned.filter(|expected| *expected != found) {
             fs::remove_dir_all(&staging).map_err(io)?;
@@ -63,7 +69,7 @@ impl HubModel<'_> {
             fs::rename(staging.join("done"), &folder).map_err(io)?;
         }
         fs::remove_dir_all(&staging).map_err(io)?;
-        Ok((found, listed(&folder).map_err(io)?))
+        Ok((found, sorted_files(&folder).map_err(io)?))
     }
 
     async fn file(
@@ -97,11 +103,4 @@ impl HubModel<'_> {
             }
         }
     }
-}
-
-fn listed(folder: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
-    let mut files = Vec::new();
-    list(folder, folder, &mut files)?;
-    files.sort();
-    Ok(files)
 }

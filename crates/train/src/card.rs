@@ -214,7 +214,10 @@ impl Card {
             writeln!(out, "| {} | {score} | {loss} | {} | {converged} |", row.c, row.passes)?;
         }
         let Calibration { temperature, rows } = &self.calibration;
-        writeln!(out, "\nProbabilities: temperature {temperature:.3}, from {rows} documents.\n")?;
+        if *rows > 0 {
+            let of = format!("temperature {temperature:.3}, from {rows} documents of validation");
+            writeln!(out, "\nProbabilities: {of}.\n")?;
+        }
         if !self.top_features.is_empty() {
             writeln!(out, "## What speaks for each label\n")?;
         }

@@ -284,9 +284,9 @@ impl FitOptions<'_> {
 
     fn notes(&self, search: &[SearchRow], validation: usize) -> Vec<String> {
         let mut notes = vec![
-            "the validation split chose C (by macro-F1, and by log loss where that cannot tell) and \
-             the temperature, for a model fitted on the training split only; the test split was \
-             used once, for the figures above"
+            "the validation split chose C (by macro-F1, and by log loss where that cannot tell), for \
+             a model fitted on the training split only; the test split was used once, for the \
+             figures above"
                 .to_owned(),
         ];
         if validation == 0 && self.c.len() > 1 {

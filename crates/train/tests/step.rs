@@ -55,7 +55,6 @@ fn dataset(folder: &Path, splits: [&Rows; 3]) -> ArtifactDir {
         kind: ArtifactKind::Dataset,
         files: ArtifactManifest::scan(folder).unwrap(),
         producer: Producer {
-            project: "news".parse().unwrap(),
             step: StepName::Prepare,
             code: 1,
             parameters: serde_json::Value::Null,

@@ -103,7 +103,9 @@ async fn show(
     let versions = registry.versions(name).await?;
     let Some(record) = versions.into_iter().find(|record| Some(record.version) == wanted) else {
         let help = format!("`mesh model list {name}` lists the versions");
-        return Err(CliError::usage(format!("find that version of {name}"), help));
+        let version =
+            wanted.map_or_else(|| "a version in production".into(), |v| format!("version {v}"));
+        return Err(CliError::usage(format!("find {version} of {name}"), help));
     };
     let served = served(&record);
     // A model that came pre-trained has its card beside what was compiled from it.

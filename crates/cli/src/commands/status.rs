@@ -9,12 +9,12 @@ use crate::{context::Context, output, report::CliError};
 
 pub(crate) async fn status(context: &Context) -> Result<ExitCode, CliError> {
     let workspace = context.workspace().await?;
-    let mut header = vec!["project", "task"];
+    let mut header = vec!["project"];
     header.extend(StepName::ALL.map(StepName::as_str));
-    header.extend(["production", "headline", "candidate"]);
+    header.extend(["version", "headline"]);
     let mut table = output::table(&header);
     let mut projects = Vec::new();
-    let mut notes = Vec::new();
+    let (mut notes, mut candidates) = (Vec::new(), Vec::new());
     for project in workspace.projects() {
         let statuses = assess(&workspace, project).await?;
         let versions = workspace.registry().versions(project.name()).await?;
@@ -24,13 +24,18 @@ pub(crate) async fn status(context: &Context) -> Result<ExitCode, CliError> {
         let newer = pointed(&Alias::candidate())
             .filter(|candidate| production.is_none_or(|p| candidate.version > p.version));
         let metric = production.and_then(|version| headline(&version.summary));
-        let mut row = vec![project.name().to_string(), project.manifest().project.task.to_string()];
+        let mut row = vec![project.name().to_string()];
         row.extend(StepName::ALL.map(|step| cell(&statuses, step)));
         let answers = production.map(|version| version.version).or_else(|| code_version(project));
         row.push(answers.map_or("-".into(), |version| version.to_string()));
         row.push(metric.clone().unwrap_or("-".into()));
-        row.push(newer.map_or("-".into(), |version| version.version.to_string()));
         table.add_row(row);
+        if let Some(newer) = newer {
+            let (name, version) = (project.name(), newer.version);
+            candidates.push(format!(
+                "{name} has a candidate, version {version}: `mesh model promote {name} {version}`"
+            ));
+        }
         for status in statuses.iter().filter(|status| status.freshness.output().is_none()) {
             notes.push(format!("{}:{} {}", project.name(), status.step, reason(status)));
         }
@@ -57,7 +62,7 @@ pub(crate) async fn status(context: &Context) -> Result<ExitCode, CliError> {
     } else {
         output::line(table.to_string());
     }
-    for note in notes {
+    for note in notes.into_iter().chain(candidates) {
         output::line(note);
     }
     Ok(ExitCode::from(super::run::report_broken(&workspace)))

@@ -5,9 +5,10 @@ mod template;
 use std::{fs, path::Path, process::ExitCode};
 
 use mesh_core::manifest::{ProjectManifest, WorkspaceManifest};
+use mesh_pipeline::Workspace;
 use serde_json::json;
 
-use self::template::Template;
+use self::template::{Place, Template};
 use crate::{args::NewProject, context::Context, output, report::CliError};
 
 const MESH_TOML: &str = r#"# A workspace of ML Mesh. `mesh schema workspace` describes every key.
@@ -56,6 +57,13 @@ pub(crate) fn init(context: &Context, folder: &Path) -> Result<ExitCode, CliErro
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where a project's folder will be.
+fn place_of(workspace: &Workspace) -> Place {
+    let root = workspace.root();
+    let depth = Path::new(&workspace.manifest().workspace.projects).components().count() + 1;
+    Place { root: fs::canonicalize(root).unwrap_or_else(|_| root.to_owned()), depth }
+}
+
 /// Makes a project from data.
 pub(crate) async fn new_project(
     context: &Context,
@@ -69,7 +77,7 @@ pub(crate) async fn new_project(
             format!("make the project {}: {} is there already", options.name, folder.display());
         return Err(CliError::usage(action, "choose another name"));
     }
-    let Template { manifest, notes } = template::template(options)?;
+    let Template { manifest, notes } = template::template(options, &place_of(&workspace))?;
     // Whatever is written must be readable: what is checked is what is written.
     let shown = format!("projects/{}/{}", options.name, ProjectManifest::FILE);
     ProjectManifest::parse(&shown, &manifest)?;

@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mesh_core::manifest::{Format, TaskName};
+use mesh_core::{
+    did_you_mean,
+    manifest::{Format, TaskName},
+    printable,
+};
 use mesh_prepare::{ColumnKind, SurveyedColumn, survey};
 
 use crate::{args::NewProject, report::CliError};
@@ -16,6 +20,14 @@ use crate::{args::NewProject, report::CliError};
 const SCHEME_LINES: usize = 100_000;
 /// Names that a column of categories may have to be taken for one.
 const MAX_CATEGORIES: usize = 200;
+
+/// Where the folder of a new project will be.
+pub(super) struct Place {
+    /// The workspace, as it is without links.
+    pub(super) root: PathBuf,
+    /// How many folders below it the manifest's is.
+    pub(super) depth: usize,
+}
 
 /// A new project.
 pub(super) struct Template {
@@ -26,16 +38,16 @@ pub(super) struct Template {
 }
 
 /// The project that was asked for.
-pub(super) fn template(options: &NewProject) -> Result<Template, CliError> {
+pub(super) fn template(options: &NewProject, place: &Place) -> Result<Template, CliError> {
     let mut notes = Vec::new();
     let (body, description) = match options.task {
-        TaskName::TokenClassification => entities(options)?,
-        TaskName::Regression => regression(options, &mut notes)?,
-        TaskName::Embedding => pretrained(options, "A vector for a text")?,
-        TaskName::Keywords => pretrained(options, "Which words say what a text is about")?,
-        TaskName::Language => pretrained(options, "Which language a text is in")?,
+        TaskName::TokenClassification => entities(options, place)?,
+        TaskName::Regression => regression(options, place, &mut notes)?,
+        TaskName::Embedding => pretrained(options, place, "A vector for a text")?,
+        TaskName::Keywords => pretrained(options, place, "Which words say what a text is about")?,
+        TaskName::Language => pretrained(options, place, "Which language a text is in")?,
         TaskName::NearDuplicates => (String::new(), "Signatures of texts".to_owned()),
-        _ => texts(options)?,
+        _ => texts(options, place)?,
     };
     let description = options.description.clone().unwrap_or(description);
     let manifest = format!(
@@ -61,10 +73,10 @@ pub(super) fn next(options: &NewProject) -> String {
 }
 
 /// Texts with labels.
-fn texts(options: &NewProject) -> Result<(String, String), CliError> {
+fn texts(options: &NewProject, place: &Place) -> Result<(String, String), CliError> {
     let data = data(options)?;
     let format = format_of(&data)?;
-    let mut source = source(&data, format);
+    let mut source = source(&data, format, place);
     if format != Format::FolderPerLabel {
         let (columns, delimiter) = columns(&data, format)?;
         source.push_str(&delimiter);
@@ -90,7 +102,7 @@ fn texts(options: &NewProject) -> Result<(String, String), CliError> {
 }
 
 /// Sentences whose tokens have tags.
-fn entities(options: &NewProject) -> Result<(String, String), CliError> {
+fn entities(options: &NewProject, place: &Place) -> Result<(String, String), CliError> {
     let data = data(options)?;
     let io = |error| CliError::io("read", data.display(), error);
     let lines = BufReader::new(File::open(&data).map_err(io)?).lines();
@@ -109,7 +121,7 @@ fn entities(options: &NewProject) -> Result<(String, String), CliError> {
     let scheme = scheme(tags);
     let middle = (2..columns).map(|at| format!("\"column{at}\", "));
     let header = format!("\"token\", {}\"tag\"", middle.collect::<String>());
-    let url = quoted(&format!("file:{}", data.display()));
+    let url = quoted(&url_of(&data, place));
     let body = format!(
         "[source]\nurl = {url}\nformat = \"conll\"\nheader = [{header}]\n\
          columns = {{ text = \"token\", label = \"tag\" }}\n\
@@ -122,7 +134,11 @@ fn entities(options: &NewProject) -> Result<(String, String), CliError> {
 }
 
 /// A table with a number to be told.
-fn regression(options: &NewProject, notes: &mut Vec<String>) -> Result<(String, String), CliError> {
+fn regression(
+    options: &NewProject,
+    place: &Place,
+    notes: &mut Vec<String>,
+) -> Result<(String, String), CliError> {
     let data = data(options)?;
     let format = format_of(&data)?;
     let Some(target) = &options.target else {
@@ -176,7 +192,7 @@ fn regression(options: &NewProject, notes: &mut Vec<String>) -> Result<(String, 
         };
         return Err(CliError::usage(action, help));
     }
-    let mut body = source(&data, format);
+    let mut body = source(&data, format, place);
     body.push_str(&delimiter);
     let _ = write!(body, "columns = {{ {mapped} }}\n\n[prepare]\n");
     let method = if options.day.is_some() { "by-time" } else { "stratified" };
@@ -249,7 +265,11 @@ fn scheme<'a>(tags: impl Iterator<Item = &'a str>) -> &'static str {
 }
 
 /// A model that comes as it is.
-fn pretrained(options: &NewProject, description: &str) -> Result<(String, String), CliError> {
+fn pretrained(
+    options: &NewProject,
+    place: &Place,
+    description: &str,
+) -> Result<(String, String), CliError> {
     let Some(model) = &options.model else {
         let action = format!("make a project of the task `{}`", options.task);
         return Err(CliError::usage(action, "name the model that it starts from with --model URL"));
@@ -266,7 +286,7 @@ fn pretrained(options: &NewProject, description: &str) -> Result<(String, String
             body,
             "\n# Texts on which the compiled model is compared with the model.\n[compile.texts]\n\
              url = {}",
-            quoted(&format!("file:{}", data.display()))
+            quoted(&url_of(&data, place))
         );
     } else {
         let action = format!("make a project of the task `{}`", options.task);
@@ -288,7 +308,16 @@ fn data(options: &NewProject) -> Result<PathBuf, CliError> {
     fs::canonicalize(data).map_err(|error| CliError::io("find", data.display(), error))
 }
 
-fn source(data: &Path, format: Format) -> String {
+/// The URL of a file: from the manifest's folder on where it lies in the workspace, whose folder
+/// may be moved or cloned.
+fn url_of(data: &Path, place: &Place) -> String {
+    match data.strip_prefix(&place.root) {
+        Ok(inside) => format!("file:{}{}", "../".repeat(place.depth), inside.display()),
+        Err(_) => format!("file:{}", data.display()),
+    }
+}
+
+fn source(data: &Path, format: Format, place: &Place) -> String {
     let format = match format {
         Format::Tsv => "tsv",
         Format::Jsonl => "jsonl",
@@ -296,7 +325,7 @@ fn source(data: &Path, format: Format) -> String {
         Format::FolderPerLabel => "folder-per-label",
         _ => "csv",
     };
-    let url = quoted(&format!("file:{}", data.display()));
+    let url = quoted(&url_of(data, place));
     format!("[source]\nurl = {url}\nformat = \"{format}\"\n")
 }
 
@@ -334,6 +363,13 @@ fn columns(data: &Path, format: Format) -> Result<(Vec<SurveyedColumn>, String),
         return Ok((Vec::new(), String::new()));
     }
     let mut columns = survey(data, format, None)?;
+    if columns.is_empty() {
+        let action = format!("find a column in {}: it is empty", data.display());
+        return Err(CliError::usage(
+            action,
+            "its first line names the columns, each other is a row",
+        ));
+    }
     let mut line = String::new();
     if let ([only], Format::Csv) = (columns.as_slice(), format)
         && let Some(delimiter) = only.name.chars().find(|c| matches!(c, ';' | '|' | '\t'))
@@ -362,6 +398,7 @@ fn find<'a>(
     columns.iter().find(|column| column.name == wanted).ok_or_else(|| {
         let action = format!("find the column `{wanted}` ({option}) in {}", data.display());
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        CliError::usage(action, format!("it has: {}", names.join(", ")))
+        let hint = did_you_mean(wanted, names.iter().copied());
+        CliError::usage(action, printable(&format!("{hint}It has: {}", names.join(", "))))
     })
 }

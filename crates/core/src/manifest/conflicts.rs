@@ -1,9 +1,10 @@
 //! What is wrong with values of `project.toml` that are valid each by itself.
 
 use super::{
-    CompileTable, Format, ManifestErrorKind, ModelTable, PrepareTable, ProjectManifest,
-    SplitMethod, TaskName, TrainModel, TrainTable, TreesStart, error::Finding, parse,
+    CompileTable, Format, ManifestErrorKind, ModelTable, PrepareTable, ProjectManifest, ServeTable,
+    SplitMethod, TARGETS, TaskName, TrainModel, TrainTable, TreesStart, error::Finding, parse,
 };
+use crate::did_you_mean;
 
 /// Finds conflicts, each with its place in the text.
 struct Conflicts<'a> {
@@ -25,6 +26,9 @@ pub(super) fn conflicts(manifest: &ProjectManifest, text: &str) -> Vec<Finding> 
     }
     if let Some(compile) = &manifest.compile {
         conflicts.compile(compile);
+    }
+    if let Some(serve) = &manifest.serve {
+        conflicts.serve(serve);
     }
     conflicts.found
 }
@@ -65,10 +69,21 @@ impl Conflicts<'_> {
         let split = &prepare.split;
         let shares = [split.train, split.validation, split.test];
         let sum: f64 = shares.iter().sum();
-        if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || (sum - 1.0).abs() > 1e-6 {
-            let message = format!("the shares of `split` must add up to 1, they are {sum}");
-            let help = "such as train = 0.8, validation = 0.1, test = 0.1";
+        let help = "such as train = 0.8, validation = 0.1, test = 0.1";
+        if let Some(share) = shares.iter().find(|share| !(0.0..=1.0).contains(*share)) {
+            let message = format!("a share of `split` lies in 0 to 1, this one is {share}");
             self.add("prepare.split", message, help);
+        } else if (sum - 1.0).abs() > 1e-6 {
+            let message = format!("the shares of `split` must add up to 1, they are {sum}");
+            self.add("prepare.split", message, help);
+        }
+        if !(0.0..=1.0).contains(&prepare.max_rejected) {
+            let message = format!("`max_rejected` lies in 0 to 1, it is {}", prepare.max_rejected);
+            self.add("prepare.max_rejected", message, "it is a share: 0.05 is 5 per cent");
+        }
+        if prepare.min_characters > prepare.max_characters {
+            let message = "`min_characters` is above `max_characters`";
+            self.add("prepare.min_characters", message, "no text has such a length");
         }
         let columns = self.manifest.source.as_ref().map(|source| &source.columns);
         let needed = match split.method {
@@ -230,10 +245,37 @@ impl Conflicts<'_> {
         }
     }
 
+    fn serve(&mut self, serve: &ServeTable) {
+        let ServeTable { max_queue, max_batch, max_body_bytes, timeout_ms, workers } = *serve;
+        let ranges = [
+            ("max_queue", max_queue as u64, 1..=1_000_000, 256),
+            ("max_batch", max_batch as u64, 1..=100_000, 64),
+            ("max_body_bytes", max_body_bytes as u64, 1..=1 << 32, 1 << 20),
+            ("timeout_ms", timeout_ms, 1..=86_400_000, 10_000),
+            ("workers", workers as u64, 0..=1024, 0),
+        ];
+        for (key, value, range, usual) in ranges {
+            if !range.contains(&value) {
+                let (least, most) = (range.start(), range.end());
+                let message = format!("`{key}` lies in {least} to {most}, it is {value}");
+                let help = format!("{usual} is a good start");
+                self.add(&format!("serve.{key}"), message, &help);
+            }
+        }
+    }
+
     fn compile(&mut self, compile: &CompileTable) {
         if self.manifest.train.is_none() && self.manifest.model.is_none() {
             let help = "add a [train] table, or a [model] table with a pre-trained encoder";
             self.add("compile", "[compile] needs a [train] or a [model]", help);
+        }
+        for target in &compile.targets {
+            if !TARGETS.contains(&target.as_str()) {
+                let message = format!("there is no target `{target}`");
+                let hint = did_you_mean(target, TARGETS);
+                let help = format!("{hint}Known are: {}", TARGETS.join(", "));
+                self.add("compile.targets", message, &help);
+            }
         }
         if compile.targets.is_empty() {
             let help = "`targets = [\"native\"]` compiles for the machine that it runs on";

@@ -18,7 +18,7 @@ pub use error::{ManifestError, ManifestErrorKind, ManifestProblem};
 pub use model::{LongText, ModelTable, Pooling, TrainModels};
 pub use project::{
     CompileTable, CompileTexts, Deduplicate, Gate, NearDuplicates, Normalise, Precision,
-    PrepareTable, ProjectManifest, ProjectTable, ServeTable, Split, SplitMethod, TaskName,
+    PrepareTable, ProjectManifest, ProjectTable, ServeTable, Split, SplitMethod, TARGETS, TaskName,
     UnicodeForm,
 };
 pub use source::{Columns, Format, Labels, SourceTable, SplitFiles, TextEncoding};

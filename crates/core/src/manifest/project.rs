@@ -187,6 +187,18 @@ pub struct NearDuplicates {
     pub permutations: usize,
 }
 
+/// The targets that a manifest may name; which of them a model is compiled for depends on its kind.
+pub const TARGETS: [&str; 8] = [
+    "native",
+    "portable-f16",
+    "portable-f32",
+    "portable-f64",
+    "avx2-f32",
+    "avx512-f32",
+    "avx512-bf16",
+    "amx-bf16",
+];
+
 /// `[compile]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{Gate, TaskName, TrainModels, source::Labels};
 
@@ -183,10 +183,12 @@ pub enum TreesStart {
 #[serde(deny_unknown_fields, default)]
 pub struct Features {
     /// The shortest and the longest run of words that is a feature; `[0, 0]` for none.
+    #[serde(deserialize_with = "two")]
     pub word_ngrams: [usize; 2],
     /// The shortest and the longest run of characters inside a word that is a feature, the
     /// word's edges counted as a character; `[0, 0]` for none. Left out, it is `[3, 5]` where
     /// the texts of the training split have 50 words at most in the mean, else none.
+    #[serde(deserialize_with = "two_or_none")]
     pub char_ngrams: Option<[usize; 2]>,
     /// Features in fewer documents than this are left out.
     pub min_documents: u32,
@@ -217,6 +219,21 @@ const fn default_seed() -> u64 {
     42
 }
 
+/// A list of exactly two numbers: serde's arrays take longer lists too, and drop the rest.
+fn two<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[usize; 2], D::Error> {
+    let list = Vec::<usize>::deserialize(deserializer)?;
+    let length = list.len();
+    <[usize; 2]>::try_from(list).map_err(|_| {
+        de::Error::custom(format!("expected [shortest, longest], found {length} numbers"))
+    })
+}
+
+fn two_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[usize; 2]>, D::Error> {
+    #[derive(Deserialize)]
+    struct Two(#[serde(deserialize_with = "two")] [usize; 2]);
+    Ok(Option::<Two>::deserialize(deserializer)?.map(|Two(two)| two))
+}
+
 impl TrainTable {
     /// What is wrong with its values: the key and a sentence.
     pub(super) fn conflict(&self) -> Option<(&'static str, String)> {
@@ -228,6 +245,18 @@ impl TrainTable {
             let message = "`word_ngrams` and `char_ngrams` are [shortest, longest], 1 to 8, and \
                            only one of them may be [0, 0]";
             return Some(("train.linear.features", message.into()));
+        }
+        if !(features.max_document_share > 0.0 && features.max_document_share <= 1.0) {
+            let message = "`max_document_share` lies between 0 and 1, 1 included";
+            return Some(("train.linear.features.max_document_share", message.into()));
+        }
+        let rounds = [
+            ("train.linear.max_iterations", self.linear.max_iterations),
+            ("train.encoder_head.max_iterations", self.encoder_head.max_iterations),
+            ("train.crf.max_iterations", self.crf.max_iterations),
+        ];
+        if let Some((key, _)) = rounds.iter().find(|(_, rounds)| *rounds == 0) {
+            return Some((*key, "`max_iterations` starts at 1".into()));
         }
         if features.hash_buckets != 0 && !features.hash_buckets.is_power_of_two() {
             let message = "`hash_buckets` must be 0 or a power of two";

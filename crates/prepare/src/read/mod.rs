@@ -11,6 +11,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use mesh_core::{
     ProgressTask, did_you_mean,
     manifest::{FeaturesTable, Format, SourceTable, TextEncoding},
+    printable,
 };
 
 use crate::{PrepareError, PrepareErrorKind};
@@ -206,13 +207,13 @@ fn no_column(file: &Opened<'_>, names: &[String]) -> Result<(), PrepareError> {
         if names.contains(column) {
             continue;
         }
-        let hint = did_you_mean(column, names.iter().map(String::as_str));
+        let hint = printable(&did_you_mean(column, names.iter().map(String::as_str)));
         let (file, column) = (file.name.to_owned(), column.clone());
         let kind = PrepareErrorKind::NoColumn { file, column };
+        let names = printable(&names.join(", "));
         return Err(PrepareError::new(kind).help(format!(
-            "{hint}It has: {}. Name them in `columns` of [source] or in [prepare.features], or in `header` if the \
-             file has none",
-            names.join(", ")
+            "{hint}It has: {names}. Name them in `columns` of [source] or in [prepare.features], or \
+             in `header` if the file has none; `delimiter` is what parts them"
         )));
     }
     Ok(())

@@ -133,11 +133,12 @@ impl Registry {
             let size: u64 = manifest.files.iter().map(|file| file.size).sum();
             sqlx::query(
                 "INSERT INTO artifacts (digest, kind, project, size, created_at) \
-                 VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                 VALUES (?, ?, (SELECT project FROM runs WHERE id = ?), ?, ?) \
+                 ON CONFLICT DO NOTHING",
             )
             .bind(artifact.digest().to_string())
             .bind(manifest.kind.as_str())
-            .bind(manifest.producer.project.as_str())
+            .bind(run.0)
             .bind(i64::try_from(size).unwrap_or(i64::MAX))
             .bind(now())
             .execute(&mut *transaction)

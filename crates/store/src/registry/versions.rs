@@ -46,8 +46,8 @@ pub struct AliasMove {
 
 impl Registry {
     /// Registers a model as the next version of its project, or finds the version that it
-    /// already is. Says whether it is new. A project's first version becomes `production`, a
-    /// later one `candidate`.
+    /// already is. Says whether it is new. A new one becomes `candidate`, but for a project's
+    /// first one, which becomes `production` once it is compiled.
     ///
     /// # Errors
     /// When the registry cannot be written.
@@ -81,14 +81,16 @@ impl Registry {
         .await
         .map_err(fail)?;
         let version = self.version_in(&row)?;
-        let alias =
-            if version == ModelVersion::FIRST { Alias::production() } else { Alias::candidate() };
-        self.point(&mut transaction, project, &alias, version).await?;
+        if version != ModelVersion::FIRST {
+            self.point(&mut transaction, project, &Alias::candidate(), version).await?;
+        }
         transaction.commit().await.map_err(fail)?;
         Ok((version, true))
     }
 
-    /// Registers what was compiled from a version for a target; the newest replaces the older.
+    /// Registers what was compiled from a version for a target; the newest replaces the older. The
+    /// version becomes `production` if nothing that can be served is: no version, or one that was
+    /// never compiled.
     ///
     /// # Errors
     /// When the registry cannot be written.
@@ -98,6 +100,8 @@ impl Registry {
         version: ModelVersion,
         compiled: &CompiledRecord,
     ) -> Result<(), StoreError> {
+        let fail = self.sql("register a compiled model");
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
         sqlx::query(
             "INSERT INTO compiled (project, version, target, digest, report, created_at) \
              VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (project, version, target) DO UPDATE \
@@ -110,10 +114,26 @@ impl Registry {
         .bind(compiled.digest.to_string())
         .bind(compiled.report.to_string())
         .bind(now())
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await
-        .map(|_| ())
-        .map_err(self.sql("register a compiled model"))
+        .map_err(fail)?;
+        let production = Alias::production();
+        let moves = self.moves(&mut transaction, project, &production).await?;
+        let served = match moves.first() {
+            None => None,
+            Some((_, version)) => {
+                sqlx::query("SELECT 1 FROM compiled WHERE project = ? AND version = ? LIMIT 1")
+                    .bind(project.as_str())
+                    .bind(version.get())
+                    .fetch_optional(&mut *transaction)
+                    .await
+                    .map_err(fail)?
+            }
+        };
+        if served.is_none() {
+            self.point(&mut transaction, project, &production, version).await?;
+        }
+        transaction.commit().await.map_err(fail)
     }
 
     /// All versions of a project, newest first.
@@ -218,8 +238,9 @@ impl Registry {
         let moves = self.moves(&mut transaction, project, alias).await?;
         let [(newest, from), (_, to), ..] = moves.as_slice() else {
             let action = format!("roll back `{alias}` of {project}");
-            return Err(StoreError::new(StoreErrorKind::NotFound, action)
-                .help("it never pointed at another version: there is nothing to go back to"));
+            return Err(StoreError::new(StoreErrorKind::NotFound, action).help(
+                "there is nothing to go back to: `mesh model promote` points it at any version",
+            ));
         };
         sqlx::query("UPDATE alias_moves SET undone = 1 WHERE id = ?")
             .bind(newest)

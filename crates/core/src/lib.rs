@@ -28,6 +28,7 @@ mod digest;
 pub mod features;
 pub mod manifest;
 mod name;
+mod plain;
 mod progress;
 mod project;
 mod step;

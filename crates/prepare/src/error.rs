@@ -29,6 +29,14 @@ pub enum PrepareErrorKind {
         /// The column.
         column: String,
     },
+    /// Two columns of a file have the name of a mapped one.
+    #[error("{file} has two columns `{column}`")]
+    TwoColumns {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+    },
     /// More rows were rejected than the manifest allows.
     #[error("{rejected} of {read} rows cannot be used, more than `max_rejected` allows\n{reasons}")]
     TooManyRejected {
@@ -108,6 +116,9 @@ impl PrepareError {
             PrepareErrorKind::TooManyCategories { .. } => {
                 "raise it in [prepare.features], or leave the column out: a model learns little of \
                  names that it sees a few times"
+            }
+            PrepareErrorKind::TwoColumns { .. } => {
+                "give each its own name: in the file, or by `header` in [source]"
             }
             PrepareErrorKind::NearDuplicates(_) => "mend [prepare.deduplicate.near]",
             PrepareErrorKind::NoValues(_) => {

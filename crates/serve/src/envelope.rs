@@ -49,7 +49,7 @@ pub(crate) fn parse<'a>(body: &'a [u8], project: &ProjectName) -> Result<Request
         let path = error.path().to_string();
         let error = error.into_inner();
         match error.classify() {
-            Category::Data => Problem::Schema(vec![field_error(&path, &error)]),
+            Category::Data => Problem::Schema(vec![FieldError::from_json(&[], &path, &error)]),
             _ => Problem::NotJson(error.to_string()),
         }
     })?;
@@ -61,27 +61,6 @@ pub(crate) fn parse<'a>(body: &'a [u8], project: &ProjectName) -> Result<Request
         return Err(Problem::Schema(vec![error]));
     }
     Ok(data)
-}
-
-fn field_error(path: &str, error: &serde_json::Error) -> FieldError {
-    let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
-    let named = |prefix: &str| {
-        message.strip_prefix(prefix).and_then(|rest| rest.split('`').next()).map(str::to_owned)
-    };
-    let mut loc: Vec<String> =
-        path.split('.').filter(|part| !part.is_empty()).map(str::to_owned).collect();
-    let (kind, field) = if let Some(field) = named("missing field `") {
-        ("missing", Some(field))
-    } else if let Some(field) = named("unknown field `") {
-        ("unknown", Some(field))
-    } else {
-        ("invalid", None)
-    };
-    if let Some(field) = field.filter(|field| loc.last() != Some(field)) {
-        loc.push(field);
-    }
-    FieldError { loc, msg: message.to_owned(), kind }
 }
 
 /// Writes the envelope of a response around `attributes`, which is JSON already.

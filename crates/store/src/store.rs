@@ -401,5 +401,8 @@ fn artifact(
 ) -> StoreError {
     StoreError::new(StoreErrorKind::Artifact, format!("use the artifact {}", digest.short()))
         .because(error)
-        .help("`mesh run` makes it again from its inputs")
+        .help(
+            "`mesh run` makes it again from its inputs; of an older version, whose manifest was \
+             another, it cannot: `mesh model promote` takes another version",
+        )
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use toml::{Spanned, de::DeTable, de::DeValue};
 
 use super::error::{Finding, ManifestError, ManifestErrorKind};
-use crate::nearest;
+use crate::{nearest, plain::plain};
 
 /// Parses a manifest: unknown keys by the schema, all at once, then types and values by serde.
 pub(super) fn parse<T>(file: &str, text: &str) -> Result<T, ManifestError>
@@ -113,7 +113,7 @@ fn unknown<'a>(
 
 fn from_toml(text: &str, error: &toml::de::Error, kind: ManifestErrorKind) -> Finding {
     let span = error.span().unwrap_or(0..0);
-    let message = error.message().trim().to_owned();
+    let message = plain(error.message().trim());
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     let key = key_at(text, span.start).unwrap_or_default();
     if let Some(field) = missing {

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use crate::plain::plain;
+
 /// One thing that is wrong with a request: where, what, and its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
@@ -23,6 +25,31 @@ impl FieldError {
         Self { loc, msg: msg.into(), kind }
     }
 
+    /// What serde found wrong at a path inside `part` of the body.
+    #[must_use]
+    pub fn from_json(part: &[&str], path: &str, error: &serde_json::Error) -> Self {
+        let message = error.to_string();
+        // The position is one inside this part of the body: of no use to the one who asked.
+        let message = message.split(" at line ").next().unwrap_or_default();
+        let named = |prefix: &str| {
+            message.strip_prefix(prefix).and_then(|rest| rest.split('`').next()).map(str::to_owned)
+        };
+        let (kind, field) = if let Some(field) = named("missing field `") {
+            ("missing", Some(field))
+        } else if let Some(field) = named("unknown field `") {
+            ("unknown", Some(field))
+        } else {
+            ("invalid", None)
+        };
+        let mut found = Self::new(part, kind, plain(message));
+        let path = path.split('.').filter(|part| !part.is_empty());
+        found.loc.extend(path.map(str::to_owned));
+        if let Some(field) = field.filter(|field| found.loc.last() != Some(field)) {
+            found.loc.push(field);
+        }
+        found
+    }
+
     /// The field itself: the last part of its path.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -32,7 +59,8 @@ impl FieldError {
 
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.loc.join("."), self.msg)
+        let place = if self.loc.is_empty() { "the body".into() } else { self.loc.join(".") };
+        write!(f, "{place}: {}", self.msg)
     }
 }
 
@@ -86,13 +114,7 @@ fn first_error<T: DeserializeOwned>(part: &'static str, text: &str) -> FieldErro
         return FieldError::new(&["data", part], "invalid", "it cannot be read");
     };
     let path = error.path().to_string();
-    let message = error.into_inner().to_string();
-    // The position is one inside this part of the body: of no use to the one who asked.
-    let message = message.split(" at line ").next().unwrap_or_default();
-    let mut found = FieldError::new(&["data", part], "invalid", message);
-    found.loc.extend(path.split('.').filter(|part| *part != ".").map(str::to_owned));
-    found.loc.retain(|part| !part.is_empty());
-    found
+    FieldError::from_json(&["data", part], &path, &error.into_inner())
 }
 
 #[cfg(test)]
@@ -124,6 +146,6 @@ mod tests {
         let errors = parse::<Attributes>("attributes", text).unwrap_err();
         assert_eq!(errors[0].loc.join("."), "data.attributes.scores[1]");
         assert_eq!(errors[0].kind, "invalid");
-        assert!(errors[0].msg.contains("expected f32"), "{}", errors[0].msg);
+        assert!(errors[0].msg.contains("expected a number"), "{}", errors[0].msg);
     }
 }

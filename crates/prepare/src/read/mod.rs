@@ -204,8 +204,13 @@ fn mapped(
 /// Fails if a mapped column is not there.
 fn no_column(file: &Opened<'_>, names: &[String]) -> Result<(), PrepareError> {
     for column in file.columns() {
-        if names.contains(column) {
-            continue;
+        match names.iter().filter(|name| *name == column).count() {
+            0 => {}
+            1 => continue,
+            _ => {
+                let (file, column) = (file.name.to_owned(), column.clone());
+                return Err(PrepareError::new(PrepareErrorKind::TwoColumns { file, column }));
+            }
         }
         let hint = printable(&did_you_mean(column, names.iter().map(String::as_str)));
         let (file, column) = (file.name.to_owned(), column.clone());

@@ -85,6 +85,36 @@ fn mistakes_are_told_with_line_key_and_suggestion() {
             to: "model = \"linear\"\ngate = { makro_f1 = 0.5 }",
             told: &["makro_f1", "did you mean `macro_f1`?"],
         },
+        Case {
+            name: "a share as per cents",
+            from: "[prepare]",
+            to: "[prepare]\nmax_rejected = 5",
+            told: &["line 14", "`max_rejected` lies in 0 to 1", "0.05 is 5 per cent"],
+        },
+        Case {
+            name: "a share below zero",
+            from: "train = 0.8",
+            to: "train = -0.2",
+            told: &["line 14", "lies in 0 to 1, this one is -0.2"],
+        },
+        Case {
+            name: "too long a list",
+            from: "model = \"linear\"",
+            to: "model = \"linear\"\nlinear = { features = { word_ngrams = [1, 2, 3] } }",
+            told: &["line 18", "expected [shortest, longest], found 3 numbers"],
+        },
+        Case {
+            name: "a queue without a place",
+            from: "[serve]",
+            to: "[serve]\nmax_queue = 0",
+            told: &["line 24", "`max_queue` lies in 1 to 1000000"],
+        },
+        Case {
+            name: "a target that is none",
+            from: "targets = [\"native\"]",
+            to: "targets = [\"natve\"]",
+            told: &["there is no target `natve`", "did you mean `native`?"],
+        },
     ];
     let workspace = Workspace::with_reviews(60);
     let good = workspace.read(FILE);

@@ -135,3 +135,25 @@ fn the_doctor_looks_at_the_machine() {
         assert!(what.contains(&wanted), "{findings}");
     }
 }
+
+#[test]
+fn programs_are_told_wrong_usage_too() {
+    let workspace = Workspace::with_reviews(60);
+    for command in [["nonsense", "--json", ""], ["predict", "reviews", "--json"]] {
+        let ran = workspace.mesh(command).code(2);
+        let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(told["exit_code"], 2, "{told}");
+        assert!(told["error"]["message"].is_string(), "{told}");
+    }
+    for threads in ["0", "100000", "many"] {
+        workspace.mesh(["dedup", "reviews.csv", "--threads", threads]).code(2).tells(["--threads"]);
+    }
+}
+
+#[test]
+fn columns_that_are_not_there_are_found_before_anything_runs() {
+    let workspace = Workspace::with_reviews(60);
+    workspace.mesh(["check"]).ok();
+    workspace.edit("projects/reviews/project.toml", "label = \"stars\"", "label = \"strs\"");
+    workspace.mesh(["check"]).code(1).tells(["no column `strs`", "did you mean `stars`?"]);
+}

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Workspace, repository, reviews};
+use crate::support::{Workspace, predict_body, repository, reviews};
 
 /// A workspace whose `my-model` is the tiny BERT classifier of the documentation.
 fn with_model() -> Workspace {
@@ -274,6 +274,44 @@ fn a_target_that_is_not_faithful_or_not_faster_is_refused_with_exit_code_3() {
 }
 
 #[test]
+fn what_is_refused_later_is_not_served_any_more_and_the_other_targets_are() {
+    let workspace = with_model();
+    let file = "projects/vectors/project.toml";
+    workspace.write(file, manifest("vectors", "embedding", ""));
+    workspace.edit(file, "[compile]", "[compile]\ntargets = [\"no-such\", \"portable-f32\"]");
+    workspace.mesh(["check"]).code(1).tells(["there is no target `no-such`"]);
+    workspace.edit(file, "\"no-such\", ", "");
+    workspace.mesh(["run", "vectors"]).ok();
+    workspace.mesh(["predict", "vectors", "--text", "i love it"]).ok();
+    let compiled = || {
+        let listed = workspace.json(["model", "list", "vectors", "--json"]);
+        listed[0]["compiled"].as_array().unwrap().len()
+    };
+    assert_eq!(compiled(), 1);
+    workspace.edit(file, "speedup = 0.0", "speedup = 1e9");
+    workspace.mesh(["run", "vectors"]).code(3).tells(["is not served"]);
+    assert_eq!(compiled(), 0);
+    workspace.mesh(["predict", "vectors", "--text", "i love it"]).code(1);
+    workspace.edit(file, "speedup = 1e9", "speedup = 0.0");
+    workspace.mesh(["run", "vectors"]).ok();
+    workspace.mesh(["predict", "vectors", "--text", "i love it"]).ok();
+}
+
+#[test]
+fn a_model_for_texts_shorter_than_its_sample_is_served() {
+    let workspace = with_model();
+    let most = "max_tokens = 8\nlong_text = \"refuse\"";
+    workspace.write("projects/vectors/project.toml", manifest("vectors", "embedding", most));
+    workspace.mesh(["run", "vectors"]).ok();
+    let serving = workspace.serve();
+    serving.get("/vectors/v1/ready").json();
+    let body = |text: &str| predict_body("vectors", text);
+    assert_eq!(serving.post("/vectors/v1/predict", body("i love it")).status, 200);
+    let long = "i love it ".repeat(20);
+    serving.post("/vectors/v1/predict", body(&long)).is_problem(422, "text-too-long");
+}
+
+#[test]
 fn a_fidelity_report_tells_likeness_and_speed_of_what_is_served() {
     let workspace = with_model();
     workspace.write("projects/vectors/project.toml", manifest("vectors", "embedding", ""));
@@ -291,7 +329,7 @@ fn a_fidelity_report_tells_likeness_and_speed_of_what_is_served() {
 #[test]
 fn models_that_are_none_are_told_with_what_to_do() {
     type Break = fn(&Workspace);
-    let cases: [(&str, Break, &str); 16] = [
+    let cases: [(&str, Break, &str); 17] = [
         ("cut", |w| cut(w, "my-model/model.safetensors"), "no valid safetensors file"),
         (
             "no weights",
@@ -349,6 +387,20 @@ fn models_that_are_none_are_told_with_what_to_do() {
             "special tokens",
             |w| w.edit("my-model/tokenizer.json", "\"ids\": [2]", "\"ids\": [5000]"),
             "it puts token 5000 around a text",
+        ),
+        (
+            "texts that grow",
+            |w| {
+                let step = "{\"type\": \"Replace\", \"pattern\": {\"Regex\": \".\"}, \
+                            \"content\": \"aaaaaaaaaa\"}";
+                let from = "\"normalizer\": {\"type\": \"BertNormalizer\"";
+                let to = format!(
+                    "\"normalizer\": {{\"type\": \"Sequence\", \"normalizers\": [{step}, {step}]}}, \
+                     \"was\": {{\"type\": \"BertNormalizer\""
+                );
+                w.edit("my-model/tokenizer.json", from, &to);
+            },
+            "its normalizer may make a text 100 times as long",
         ),
         (
             "no unknown token",

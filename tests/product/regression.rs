@@ -349,7 +349,7 @@ fn a_table_of_any_kind_becomes_a_project_or_is_told_why_not() {
     workspace.write("words.csv", "name,amount\n".to_owned() + &"a,b\n".repeat(50));
     new("words", "words.csv", &[]).code(2).tells(["holds other values than numbers, such as `b`"]);
     workspace.write("twice.csv", "x,x,amount\n1,2,3\n");
-    new("twice", "twice.csv", &[]).code(2).tells(["tell two columns", "`x`"]);
+    new("twice", "twice.csv", &[]).code(1).tells(["twice.csv has two columns `x`"]);
     workspace.write("alone.csv", "amount\n1\n2\n");
     new("alone", "alone.csv", &[]).code(2).tells(["find a column of", "there is none"]);
     workspace.write("empty.csv", "");

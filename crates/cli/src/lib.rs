@@ -31,7 +31,10 @@ use crate::{args::Args, context::Context};
 /// Runs the command line, with the projects of one's own beside the tasks of the library.
 #[must_use]
 pub fn run(projects: Vec<Registration>) -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return report::usage(&error),
+    };
     output::init_logs(&args.global);
     let global = args.global.clone();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -141,6 +141,21 @@ pub(crate) fn describe(error: &dyn Diagnostic) -> serde_json::Value {
     json!({ "message": error.to_string(), "causes": causes, "help": help, "related": related })
 }
 
+/// Prints what is wrong with a command line, or the help that it asks for.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.to_string();
+        let message = text.trim().strip_prefix("error: ").unwrap_or(&text);
+        let none = serde_json::Value::Null;
+        crate::output::json(&json!({
+            "error": { "message": message, "causes": [], "help": none, "related": [] },
+            "exit_code": USAGE,
+        }));
+    }
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
+}
+
 /// Prints an error for people.
 pub(crate) fn print(error: &dyn Diagnostic) {
     struct Borrowed<'a>(&'a dyn Diagnostic);

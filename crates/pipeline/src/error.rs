@@ -116,6 +116,11 @@ impl PipelineError {
     }
 
     /// Whether an artifact is missing or damaged: making it again helps.
+    /// Whether a gate refused what a step left.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Step(error) if error.kind == StepErrorKind::Gate)
+    }
+
     pub(crate) fn is_damage(&self) -> bool {
         matches!(self, Self::Store(error) if error.kind == StoreErrorKind::Artifact)
     }

@@ -47,6 +47,8 @@ pub enum RunEvent<'a> {
     },
     /// A step is done, or was fresh.
     Done(&'a UnitOutcome),
+    /// A gate refused a target, and another one after it.
+    Refused(&'a PipelineError),
 }
 
 /// What became of a step.
@@ -96,12 +98,24 @@ pub async fn run(
     let mut runner =
         Runner { workspace, project, options, on_event, outputs: BTreeMap::new(), version: None };
     let mut outcomes = Vec::new();
+    let mut refused: Option<PipelineError> = None;
     for unit in units {
-        let outcome = runner.unit(Arc::new(unit)).await?;
-        on_event(RunEvent::Done(&outcome));
-        outcomes.push(outcome);
+        let compiles = unit.step.name() == StepName::Compile;
+        match runner.unit(Arc::new(unit)).await {
+            Ok(outcome) => {
+                on_event(RunEvent::Done(&outcome));
+                outcomes.push(outcome);
+            }
+            // The other targets may pass.
+            Err(error) if compiles && error.is_refusal() => {
+                if let Some(before) = refused.replace(error) {
+                    on_event(RunEvent::Refused(&before));
+                }
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(outcomes)
+    refused.map_or(Ok(outcomes), Err)
 }
 
 struct Runner<'a> {
@@ -127,7 +141,12 @@ impl Runner<'_> {
             Some(artifact) if !forced => (artifact, Value::Null, false),
             _ => {
                 (self.on_event)(RunEvent::Started { status: &status });
-                let (artifact, report) = self.make(&unit, &status).await?;
+                let made = self.make(&unit, &status).await;
+                if step == StepName::Compile && made.as_ref().is_err_and(PipelineError::is_refusal)
+                {
+                    self.withdraw(&unit, &status).await?;
+                }
+                let (artifact, report) = made?;
                 (artifact, report, true)
             }
         };
@@ -298,6 +317,21 @@ impl Runner<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes back what was compiled for a target that does not pass any more.
+    async fn withdraw(&self, unit: &Unit, status: &UnitStatus) -> Result<(), PipelineError> {
+        let Some(key) = &status.key else { return Ok(()) };
+        let role = pretrained_role(self.project.manifest().project.task);
+        let pretrained = key
+            .inputs
+            .get(role)
+            .and_then(|digest| Digest::of_json(&(*digest, key.parameters.get("model"))).ok());
+        let Some(model) = self.outputs.get(&StepName::Train).copied().or(pretrained) else {
+            return Ok(());
+        };
+        let registry = self.workspace.registry();
+        Ok(registry.withdraw_compiled(self.project.name(), model, &unit.name).await?)
     }
 
     /// The version of a model that came pre-trained: named by what it was made from, and by how

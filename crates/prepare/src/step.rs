@@ -1,8 +1,10 @@
+use std::path::PathBuf;
+
 use globset::{GlobBuilder, GlobMatcher};
 use mesh_core::{
-    ArtifactKind, Inputs, Interrupted, Step, StepContext, StepError, StepName, StepOutcome,
-    StepOutput,
-    manifest::{PrepareTable, ProjectManifest, SourceTable, TaskName},
+    ArtifactKind, Inputs, Interrupted, NoProgress, Progress, Step, StepContext, StepError,
+    StepName, StepOutcome, StepOutput, Unit,
+    manifest::{Format, PrepareTable, ProjectManifest, SourceTable, TaskName},
 };
 use mesh_dataset::{SplitName, Statistics};
 use serde_json::{Value, json};
@@ -12,6 +14,7 @@ use crate::{
     deal::Dealer,
     duplicates::{Search, Verdict},
     observations::Observations,
+    read::{Opened, Selection, column_names, no_column},
     stage::Stager,
     write::write_splits,
 };
@@ -84,6 +87,25 @@ impl Prepare {
         let statistics = write_splits(&staged, &verdicts, &clusters, place, statistics)?;
         self.check(&statistics)?;
         Ok(statistics)
+    }
+
+    /// Whether the first file of a source has the columns that the manifest names, where a file
+    /// says which it has. Its rows are not read.
+    ///
+    /// # Errors
+    /// When the file cannot be read in its format, or has no such column.
+    pub fn check_columns(&self, files: &[(String, PathBuf)]) -> Result<(), PrepareError> {
+        let tables = [Format::Csv, Format::Tsv, Format::Parquet];
+        let Some((name, path)) = files.first().filter(|_| tables.contains(&self.source.format))
+        else {
+            return Ok(());
+        };
+        let features = self.observed.then(|| self.table.features.clone().unwrap_or_default());
+        let selection = &Selection::new(&self.source, features.as_ref())?;
+        let task = NoProgress.begin("look", None, Unit::Bytes);
+        let (source, progress) = (&self.source, task.as_ref());
+        let file = Opened { name, path, source, selection, progress };
+        no_column(&file, &column_names(&file)?)
     }
 
     /// The patterns of files that the source gives to splits.

@@ -71,9 +71,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Asked, Problem> {
         if !error.is_data() {
             return Problem::NotJson(error.to_string());
         }
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default();
-        Problem::Schema(vec![FieldError::new(&[&path], "invalid", message)])
+        Problem::Schema(vec![FieldError::from_json(&[], &path, &error)])
     })
 }
 
@@ -145,8 +143,12 @@ pub(crate) fn error(problem: &Problem) -> Response<Body> {
         Problem::Schema(errors) => errors.first().map(FieldError::name),
         _ => None,
     };
+    // What the project calls its content is the input here.
+    let param = param.map(|name| if name == "content" { "input" } else { name });
+    let message = problem.told().replace("data.attributes.content", "input");
+    let message = message.replace("`content`", "`input`");
     let body = json!({
-        "error": { "message": problem.told(), "type": kind, "param": param, "code": problem.slug() }
+        "error": { "message": message, "type": kind, "param": param, "code": problem.slug() }
     });
     let mut reply = problem.response();
     *reply.body_mut() = Body::from(body.to_string());

@@ -88,18 +88,30 @@ impl Keywords {
         Self { embedder: Box::new(embedder) }
     }
 
-    /// Embeds the texts of all questions in one call, each different text once.
-    fn embed<'a>(&self, questions: impl Iterator<Item = &'a Question<'a>>) -> Embeddings<'a> {
-        let mut rows = HashMap::new();
-        let mut texts = Vec::new();
-        for text in questions.flat_map(Question::texts) {
+    /// Embeds the texts of all questions, each different text once: first the documents, as the
+    /// phrases of one that is refused are of no use.
+    fn embed<'a>(&self, questions: &[&'a Question<'a>]) -> Embeddings<'a> {
+        let mut embeddings = Embeddings { rows: HashMap::new(), answers: Vec::new() };
+        let needed = || questions.iter().filter(|question| !question.candidates.is_empty());
+        self.add(needed().map(|question| question.document), &mut embeddings);
+        let read: Vec<_> =
+            needed().filter(|question| embeddings.usage_of(question.document).is_ok()).collect();
+        self.add(read.into_iter().flat_map(|question| question.phrases()), &mut embeddings);
+        embeddings
+    }
+
+    fn add<'a>(&self, texts: impl Iterator<Item = &'a str>, embeddings: &mut Embeddings<'a>) {
+        let Embeddings { rows, answers } = embeddings;
+        let mut new = Vec::new();
+        for text in texts {
             rows.entry(text).or_insert_with(|| {
-                texts.push(text);
-                texts.len() - 1
+                new.push(text);
+                answers.len() + new.len() - 1
             });
         }
-        let answers = if texts.is_empty() { Vec::new() } else { self.embedder.embed(&texts) };
-        Embeddings { rows, answers }
+        if !new.is_empty() {
+            answers.extend(self.embedder.embed(&new));
+        }
     }
 }
 
@@ -122,11 +134,25 @@ impl<'a> Question<'a> {
         Ok(Self { document: content, seeds: seeds.collect(), candidates, parameters })
     }
 
-    /// All that is to be embedded: nothing where there is nothing to choose from.
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        let needed = !self.candidates.is_empty();
-        let others = self.seeds.iter().copied().chain(self.candidates.iter().map(|text| &**text));
-        std::iter::once(self.document).chain(others).filter(move |_| needed)
+    /// What is compared with the document.
+    fn phrases(&self) -> impl Iterator<Item = &str> {
+        self.seeds.iter().copied().chain(self.candidates.iter().map(|text| &**text))
+    }
+
+    /// Whether what was given with the request can be read. A phrase of the text itself that
+    /// cannot is like nothing.
+    fn check_given(&self, embeddings: &Embeddings<'_>) -> Result<(), Refusal> {
+        let given = self.parameters.candidates.is_some();
+        let candidates = self.candidates.iter().map(|text| ("candidates", &**text));
+        let seeds = self.seeds.iter().map(|text| ("seed_keywords", *text));
+        for (name, text) in seeds.chain(candidates.filter(|_| given)) {
+            if let Err(refusal) = embeddings.usage_of(text) {
+                let start: String = text.chars().take(40).collect();
+                let detail = format!("`{name}` has `{start}`: {}", refusal.detail);
+                return Err(Refusal::new(refusal.kind, detail));
+            }
+        }
+        Ok(())
     }
 
     fn answer(&self, embeddings: &Embeddings<'_>) -> Result<Answer<Prediction>, Refusal> {
@@ -134,6 +160,7 @@ impl<'a> Question<'a> {
             return Ok(Prediction { keywords: Vec::new() }.into());
         }
         let usage = embeddings.usage_of(self.document)?;
+        self.check_given(embeddings)?;
         let seeds = self.seeds.iter().map(|seed| embeddings.of(seed));
         let document = select::guided(embeddings.of(self.document), seeds);
         let candidates = self.candidates.iter().map(|text| (&**text, embeddings.of(text)));
@@ -206,7 +233,7 @@ impl Project for Keywords {
         batch: &[Example<Document, Parameters>],
     ) -> Vec<Result<Answer<Prediction>, Refusal>> {
         let questions: Vec<_> = batch.iter().map(Question::of).collect();
-        let embeddings = self.embed(questions.iter().flatten());
+        let embeddings = self.embed(&questions.iter().flatten().collect::<Vec<_>>());
         let answers = questions.iter().map(|question| match question {
             Ok(question) => question.answer(&embeddings),
             Err(refusal) => Err(refusal.clone()),

@@ -1,8 +1,9 @@
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
-use mesh_core::{Alias, Registration};
+use mesh_core::{Alias, Cancel, NoProgress, Registration};
 use mesh_pipeline::{PipelineError, ProjectFolder, Workspace, deployed};
-use mesh_source::SourceUrl;
+use mesh_prepare::Prepare;
+use mesh_source::{Origin, Request, SourceUrl};
 use serde_json::json;
 
 use crate::{
@@ -41,7 +42,8 @@ pub(crate) async fn check(context: &Context) -> Result<ExitCode, CliError> {
     Ok(ExitCode::from(code))
 }
 
-/// Checks that a project's source can be understood and its model answers; says what answers.
+/// Checks that a project's source can be understood, has the columns that are named if it is on this
+/// machine, and its model answers; says what answers.
 async fn check_project(
     context: &Context,
     workspace: &Workspace,
@@ -50,7 +52,13 @@ async fn check_project(
     let registration: &Registration = context.projects.registration(project)?;
     if let Some(source) = &project.manifest().source {
         let url: SourceUrl = source.url.parse()?;
-        workspace.fetcher(project).digest(&url, source.sha256)?;
+        let fetcher = workspace.fetcher(project);
+        fetcher.digest(&url, source.sha256)?;
+        if let (Origin::File(_), Some(prepare)) = (url.origin(), Prepare::new(project.manifest())) {
+            let (progress, cancel) = (Arc::new(NoProgress), Cancel::new());
+            let request = Request { url, sha256: source.sha256, progress, cancel };
+            prepare.check_columns(&fetcher.fetch(&request).await?.files)?;
+        }
     }
     match deployed(workspace, project, &Alias::production(), None).await {
         Ok(deployed) => {

@@ -69,6 +69,7 @@ pub(crate) async fn run_project(
             let why = reason(status);
             tell(format!("{name:<20} {:<8} {why}", status.step));
         }
+        RunEvent::Refused(error) => report::print(error),
         RunEvent::Done(outcome) => {
             tell(format!("{name:<20} {:<8} {}", outcome.step, done(project, outcome)));
         }

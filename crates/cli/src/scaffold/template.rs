@@ -377,14 +377,6 @@ fn columns(data: &Path, format: Format) -> Result<(Vec<SurveyedColumn>, String),
         columns = survey(data, format, Some(delimiter))?;
         line = format!("delimiter = {}\n", quoted(&delimiter.to_string()));
     }
-    let twice = columns
-        .iter()
-        .enumerate()
-        .find(|(at, column)| columns.iter().take(*at).any(|before| before.name == column.name));
-    if let Some((_, column)) = twice {
-        let action = format!("tell two columns of {} apart: `{}`", data.display(), column.name);
-        return Err(CliError::usage(action, "give each its own name in the first line"));
-    }
     Ok((columns, line))
 }
 

@@ -133,7 +133,10 @@ impl Conflicts<'_> {
             self.add(key, message, "docs/train.md describes every option");
         }
         if let Some((key, message)) = self.manifest.model.as_ref().and_then(ModelTable::conflict) {
-            let help = "`mesh source pin <url>` fetches it once and prints its digest";
+            let help = match key {
+                "model" => "`mesh source pin <url>` fetches it once and prints its digest",
+                _ => "leave it out for what the model itself says",
+            };
             self.add(key, message, help);
         }
         let task = self.manifest.project.task;

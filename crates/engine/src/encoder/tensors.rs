@@ -17,6 +17,9 @@ pub(super) struct TensorFile<'a> {
     unread: BTreeSet<String>,
 }
 
+/// Longest header that is read: some hundred bytes a tensor, and its parts take more in memory.
+const MAX_HEADER: u64 = 4 << 20;
+
 /// A matrix of rows by columns, or a vector in one row.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Tensor {
@@ -37,6 +40,12 @@ impl<'a> TensorFile<'a> {
     /// before it is the prefix of all names.
     pub(super) fn parse(path: &'a Path, map: &'a Mmap, anchor: &str) -> Result<Self, EngineError> {
         let wrong = |reason: String| EngineError::foreign(path, reason);
+        let header = map.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length));
+        if header > MAX_HEADER {
+            return Err(wrong(format!(
+                "its header claims {header} bytes, more than the {MAX_HEADER} of any model known"
+            )));
+        }
         let tensors = SafeTensors::deserialize(map).map_err(|error| {
             let which = suspect(map).map(|name| format!(" (tensor `{name}`)")).unwrap_or_default();
             wrong(format!("it is no valid safetensors file: {error}{which}"))

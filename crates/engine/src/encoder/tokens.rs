@@ -30,6 +30,8 @@ pub struct Windows {
 
 /// Letters that hardly any vocabulary has (Ugaritic, and a Cyrillic one from a single manuscript).
 const RARE: &str = "a \u{10380}\u{10381} \u{a66e}";
+/// Some replace a blank by a mark of three bytes, none more than once.
+const MAX_GROWTH: f64 = 16.0;
 /// Longer tokenizers are of no model known.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -130,7 +132,30 @@ fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
     for part in ["decoder", "truncation", "padding"] {
         json.remove(part);
     }
+    let growth = json.get("normalizer").map_or(1.0, growth);
+    if growth > MAX_GROWTH {
+        return Err(format!(
+            "its normalizer may make a text {growth} times as long, {MAX_GROWTH} times are allowed"
+        ));
+    }
     serde_json::from_value(Value::Object(json)).map_err(|error| error.to_string())
+}
+
+/// How many times as long a normalizer may make a text: by what is put in the place of a character,
+/// for each step of it.
+fn growth(normalizer: &Value) -> f64 {
+    if let Some(steps) = normalizer.get("normalizers").and_then(Value::as_array) {
+        return steps.iter().map(growth).product();
+    }
+    let text = ["content", "prepend"].iter().find_map(|key| normalizer.get(*key)?.as_str());
+    #[expect(clippy::cast_precision_loss, reason = "the length of a text in a file")]
+    let length = text.map_or(0.0, |text| text.len() as f64);
+    match normalizer.get("type").and_then(Value::as_str) {
+        Some("Replace") => length.max(1.0),
+        // Once for a text, however short it is.
+        Some("Prepend") => 1.0 + length,
+        _ => 1.0,
+    }
 }
 
 /// Runs code of others on files of others: on some hostile ones it panics instead of telling what

@@ -166,12 +166,15 @@ impl Target {
         }
     }
 
-    /// The target that [`Target::VARIABLE`] forces, if it is set.
+    /// The target that [`Target::VARIABLE`] forces, if it is set; `native` forces none.
     ///
     /// # Errors
     /// When it names no target, or one that this machine does not have.
     pub fn forced() -> Result<Option<Self>, TargetError> {
-        let Ok(given) = env::var(Self::VARIABLE) else { return Ok(None) };
+        let given = env::var(Self::VARIABLE).unwrap_or_default();
+        if given.is_empty() || given == "native" {
+            return Ok(None);
+        }
         let target = given.parse::<Self>().and_then(|target| match target.is_available() {
             true => Ok(target),
             false => Err(TargetError::Unavailable(target)),

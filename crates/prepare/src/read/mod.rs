@@ -202,7 +202,7 @@ fn mapped(
 }
 
 /// Fails if a mapped column is not there.
-fn no_column(file: &Opened<'_>, names: &[String]) -> Result<(), PrepareError> {
+pub(crate) fn no_column(file: &Opened<'_>, names: &[String]) -> Result<(), PrepareError> {
     for column in file.columns() {
         match names.iter().filter(|name| *name == column).count() {
             0 => {}

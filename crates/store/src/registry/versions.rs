@@ -136,6 +136,29 @@ impl Registry {
         transaction.commit().await.map_err(fail)
     }
 
+    /// Forgets what was compiled from a model for a target.
+    ///
+    /// # Errors
+    /// When the registry cannot be written.
+    pub async fn withdraw_compiled(
+        &self,
+        project: &ProjectName,
+        model: Digest,
+        target: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "DELETE FROM compiled WHERE project = ?1 AND target = ?3 AND version IN \
+             (SELECT version FROM versions WHERE project = ?1 AND model = ?2)",
+        )
+        .bind(project.as_str())
+        .bind(model.to_string())
+        .bind(target)
+        .execute(&self.pool)
+        .await
+        .map(|_| ())
+        .map_err(self.sql("withdraw a compiled model"))
+    }
+
     /// All versions of a project, newest first.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! What is answered, and what is refused.
 
 use crate::support::{Trigrams, ask, example, tokens, trigrams};
-use mesh_core::{Project, RefusalKind};
-use mesh_project_keywords::{Keywords, Parameters};
+use mesh_core::{Answer, Project, Refusal, RefusalKind};
+use mesh_project_keywords::{Embedder, Keywords, Parameters, Prediction};
 use mesh_text::Stopwords;
 use serde_json::json;
 
@@ -175,11 +175,12 @@ fn a_batch_is_embedded_at_once_and_each_text_once() {
     let keywords = Keywords::new(embedder.clone());
     let answers = keywords.predict(&batch);
     let calls = embedder.calls();
-    assert_eq!(calls.len(), 1);
-    let mut texts = calls[0].clone();
+    // The documents, then their phrases.
+    assert_eq!(calls.len(), 2);
+    let mut texts = calls.concat();
     texts.sort();
     texts.dedup();
-    assert_eq!(texts.len(), calls[0].len());
+    assert_eq!(texts.len(), calls.iter().map(Vec::len).sum::<usize>());
     assert!(texts.iter().any(|text| text == "money") && !texts.iter().any(|text| text == "the"));
 
     assert_eq!(answers.len(), batch.len());
@@ -197,4 +198,31 @@ fn a_batch_is_embedded_at_once_and_each_text_once() {
 fn the_sample_is_answered() {
     let answer = ask(&Keywords::sample().content, Parameters::default()).unwrap();
     assert_eq!(answer.keywords.len(), 10);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_if_it_was_given() {
+    let long = "x ".repeat(40_000);
+    for given in [json!({"seed_keywords": [long]}), json!({"candidates": ["bank", long]})] {
+        let key = given.as_object().unwrap().keys().next().unwrap().clone();
+        let refusal = ask_refusing_long(TEXT, parameters(given)).unwrap_err();
+        assert_eq!(refusal.kind, RefusalKind::TextTooLong);
+        assert!(refusal.detail.starts_with(&format!("`{key}` has `x x ")), "{}", refusal.detail);
+    }
+}
+
+fn ask_refusing_long(text: &str, parameters: Parameters) -> Result<Prediction, Refusal> {
+    struct Short(Trigrams);
+    impl Embedder for Short {
+        fn embed(&self, texts: &[&str]) -> Vec<Result<Answer<Vec<f32>>, Refusal>> {
+            let embed = |text: &&str| match text.len() > 1000 {
+                true => Err(Refusal::new(RefusalKind::TextTooLong, "it is too long")),
+                false => self.0.embed(&[*text]).remove(0),
+            };
+            texts.iter().map(embed).collect()
+        }
+    }
+    let keywords = Keywords::new(Short(Trigrams::default()));
+    let answer = keywords.predict(&[example(text, parameters)]).remove(0);
+    answer.map(|answer| answer.prediction)
 }

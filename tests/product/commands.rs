@@ -157,3 +157,12 @@ fn columns_that_are_not_there_are_found_before_anything_runs() {
     workspace.edit("projects/reviews/project.toml", "label = \"stars\"", "label = \"strs\"");
     workspace.mesh(["check"]).code(1).tells(["no column `strs`", "did you mean `stars`?"]);
 }
+
+#[test]
+fn what_cannot_be_printed_is_no_success() {
+    let workspace = Workspace::with_reviews(60);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ran = workspace.command(["status"]).stdout(full).output().unwrap();
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("standard output"), "{ran:?}");
+}

@@ -141,8 +141,9 @@ fn what_was_changed_of_an_unpacked_archive_is_unpacked_anew() {
     };
     let before = run();
     let folder = workspace.path(".mesh/sources/unpacked");
-    let unpacked = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let unpacked = unpacked.filter(|path| path.is_dir()).next().unwrap().join("reviews.csv");
+    let mut entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let folder = entries.find(|path| path.is_dir()).unwrap();
+    let unpacked = folder.join("reviews.csv");
     std::fs::write(&unpacked, &data[..data.len() / 2]).unwrap();
     assert_eq!(run(), before);
     assert_eq!(std::fs::read_to_string(&unpacked).unwrap(), data);

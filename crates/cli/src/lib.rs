@@ -51,6 +51,9 @@ pub fn run(projects: Vec<Registration>) -> ExitCode {
     // Whatever still waits (a slow peer, a blocked read) must not keep the program alive.
     runtime.shutdown_background();
     match ended {
+        Ok(code) if code == ExitCode::SUCCESS && !output::is_whole() => {
+            ExitCode::from(report::FAILED)
+        }
         Ok(code) => code,
         Err(error) => report::fail(&error, global.json),
     }

@@ -1,6 +1,9 @@
 //! What the program prints.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -20,16 +23,24 @@ pub(crate) fn init_logs(global: &Global) {
     };
 }
 
-/// Prints a line. A closed pipe (`mesh status | head`) is no error; a full disk ends the program, as
-/// whoever reads the file would take a part for the whole.
+/// Whether something could not be printed.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line. A closed pipe (`mesh status | head`) is no error; a full disk is one, as whoever
+/// reads the file would take a part for the whole: [`is_whole`] tells.
 pub(crate) fn line(text: impl AsRef<str>) {
     let written = writeln!(io::stdout().lock(), "{}", text.as_ref());
     if let Err(error) = written
         && error.kind() != io::ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
     {
         let _ = writeln!(io::stderr().lock(), "failed to write to standard output: {error}");
-        std::process::exit(i32::from(crate::report::FAILED));
     }
+}
+
+/// Whether all that was printed could be written.
+pub(crate) fn is_whole() -> bool {
+    !LOST.load(Ordering::Relaxed)
 }
 
 /// Prints a value as JSON.

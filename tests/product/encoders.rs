@@ -298,6 +298,24 @@ fn what_is_refused_later_is_not_served_any_more_and_the_other_targets_are() {
 }
 
 #[test]
+fn neighbours_take_two_different_texts() {
+    let workspace = with_model();
+    // The same model without its head, which has labels to compare.
+    let script = fs::read_to_string(repository().join("docs/examples/tiny_bert.py")).unwrap();
+    let lines = script.lines().filter(|line| !line.contains("found[\"classifier."));
+    let script = lines.collect::<Vec<_>>().join("\n");
+    workspace.write("plain.py", script.replace("BertForSequenceClassification", "BertModel"));
+    let folder = workspace.path("my-model");
+    fs::remove_dir_all(&folder).unwrap();
+    let made =
+        Command::new("python3").arg(workspace.path("plain.py")).arg(folder).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    workspace.write("projects/vectors/project.toml", manifest("vectors", "embedding", ""));
+    workspace.write("texts.txt", "i love this good film\n".repeat(10));
+    workspace.mesh(["run", "vectors"]).code(1).tells(["none has a neighbour", "[compile.texts]"]);
+}
+
+#[test]
 fn a_model_for_texts_shorter_than_its_sample_is_served() {
     let workspace = with_model();
     let most = "max_tokens = 8\nlong_text = \"refuse\"";

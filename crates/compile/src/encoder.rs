@@ -82,6 +82,10 @@ impl EncoderJob<'_> {
             return Err(CompileError::new(CompileErrorKind::NoTexts).into());
         }
         let before = self.run_all(&tokens, &|tokens| trained.say(tokens))?;
+        let labelled = before.iter().all(|said| said.labels.is_some());
+        if !labelled && tokens.iter().all(|other| Some(other) == tokens.first()) {
+            return Err(CompileError::new(CompileErrorKind::OneText).into());
+        }
         let after: Vec<Said> =
             tokens.iter().map(|tokens| trained.say_compiled(&compiled, tokens)).collect();
         check_answers("the model", &before)?;

@@ -42,6 +42,9 @@ pub enum CompileErrorKind {
     /// There are no texts to compare on.
     #[error("there are no texts to compare the models on")]
     NoTexts,
+    /// All texts to compare on are the same.
+    #[error("the texts to compare the models on are one text: none has a neighbour")]
+    OneText,
     /// There are no rows to compare on.
     #[error("the test split has no rows to compare the models on")]
     NoRows,
@@ -101,6 +104,7 @@ impl CompileError {
             CompileErrorKind::NoTexts => {
                 Some("give the test split a share in [prepare], or name some in [compile.texts]")
             }
+            CompileErrorKind::OneText => Some("name different ones in [compile.texts]"),
             CompileErrorKind::Head { .. } => Some(
                 "`architectures` in config.json tells the head. Give a model that ends in \
                  ForSequenceClassification; or train a head on the encoder with \

@@ -7,7 +7,7 @@
 //! days go another way: their rows, small as they are, are held until they are written.
 //!
 //! ```
-//! use mesh_core::{Step, manifest::ProjectManifest};
+//! use mesh_core::{Step, StepName, manifest::ProjectManifest};
 //! use mesh_prepare::Prepare;
 //!
 //! let manifest = ProjectManifest::parse("project.toml", r#"
@@ -20,7 +20,7 @@
 //!     format = "csv"
 //!     [prepare]
 //! "#)?;
-//! assert_eq!(Prepare::new(&manifest).map(|step| step.version()), Some(3));
+//! assert_eq!(Prepare::new(&manifest).map(|step| step.name()), Some(StepName::Prepare));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

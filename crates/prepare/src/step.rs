@@ -14,7 +14,7 @@ use crate::{
     deal::Dealer,
     duplicates::{Search, Verdict},
     observations::Observations,
-    read::{Opened, Selection, column_names, no_column},
+    read::{Opened, Selection, check_names, column_names},
     stage::Stager,
     write::write_splits,
 };
@@ -105,7 +105,7 @@ impl Prepare {
         let task = NoProgress.begin("look", None, Unit::Bytes);
         let (source, progress) = (&self.source, task.as_ref());
         let file = Opened { name, path, source, selection, progress };
-        no_column(&file, &column_names(&file)?)
+        check_names(&file, &column_names(&file)?)
     }
 
     /// The patterns of files that the source gives to splits.

@@ -5,7 +5,7 @@ use std::{
 };
 
 use mesh_core::{Cancel, Digest, Progress, digest_file};
-use mesh_store::Locks;
+use mesh_store::{Lock, Locks};
 
 use crate::{
     Origin, SourceError, SourceErrorKind, SourceUrl,
@@ -133,12 +133,7 @@ impl Fetcher {
         let Some(pinned) = request.sha256 else {
             return Err(SourceError::new(url, SourceErrorKind::Url));
         };
-        let locks = Locks::new(&self.cache.join("locks"));
-        let _one_at_a_time = locks
-            .work(&pinned.to_string(), || tracing::info!(url = name, "waiting for another mesh"))
-            .map_err(|error| {
-                SourceError::new(url, SourceErrorKind::Io("no lock".into())).because(error)
-            })?;
+        let _one_at_a_time = self.lock(&name, &pinned.to_string())?;
         if let Origin::Hub { repository, revision, path } = url.origin()
             && path.is_empty()
         {
@@ -229,6 +224,15 @@ impl Fetcher {
         Ok(folder.join(name))
     }
 
+    /// Waits until no other process works on what is named so.
+    fn lock(&self, url: &str, name: &str) -> Result<Lock, SourceError> {
+        let waiting = || tracing::info!(url, "waiting for another mesh");
+        let lock = Locks::new(&self.cache.join("locks")).work(name, waiting);
+        lock.map_err(|error| {
+            SourceError::new(url, SourceErrorKind::Io("no lock".into())).because(error)
+        })
+    }
+
     /// The files that the path inside names, unpacked once.
     fn unpacked(
         &self,
@@ -249,6 +253,7 @@ impl Fetcher {
         let target = parent.join(digest.to_string());
         let note = parent.join(format!("{digest}.sha256"));
         let io = |error| SourceError::io(&url, &target, error);
+        let _one_at_a_time = self.lock(&url, &format!("unpack-{digest}"))?;
         if let Some(files) = self.unpacked_before(&url, &target, &note)? {
             return Ok(files);
         }
@@ -272,8 +277,8 @@ impl Fetcher {
         decompress_members(&content).map_err(io)?;
         fs::rename(&content, &target).map_err(io)?;
         let files = sorted_files(&target).map_err(io)?;
-        let digest = self.local_digest(&url, &files)?;
-        fs::write(&note, digest.to_string()).map_err(io)?;
+        // Who is killed before this unpacks again.
+        fs::write(&note, self.local_digest(&url, &files)?.to_string()).map_err(io)?;
         Ok(files)
     }
 

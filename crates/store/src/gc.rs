@@ -1,10 +1,6 @@
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use mesh_core::{Digest, ProjectName};
+use mesh_core::{ArtifactManifest, Digest, ProjectName};
 use serde::Serialize;
 
 use crate::{ArtifactStore, Lock, Registry, StoreError};
@@ -55,7 +51,9 @@ pub async fn plan_gc(
         }
     }
     let mut plan = GcPlan { leftovers: store.leftovers()?, ..GcPlan::default() };
-    plan.bytes = plan.leftovers.iter().map(|leftover| size_of(leftover)).sum();
+    // What is gone meanwhile has no size.
+    let sizes = plan.leftovers.iter().map(|folder| ArtifactManifest::scan_sizes(folder));
+    plan.bytes = sizes.flatten().sum();
     for stored in store.list().await? {
         if needed.contains(&stored.digest) {
             plan.kept += 1;
@@ -65,16 +63,6 @@ pub async fn plan_gc(
         }
     }
     Ok(plan)
-}
-
-/// The bytes of a file, or of all files in a folder; of what is gone meanwhile, none.
-fn size_of(path: &Path) -> u64 {
-    let Ok(about) = path.symlink_metadata() else { return 0 };
-    if !about.is_dir() {
-        return about.len();
-    }
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.map(|entry| size_of(&entry.path())).sum()
 }
 
 /// Removes what a plan names. The lock, from [`crate::Locks::collect`], says that nobody uses

@@ -251,18 +251,17 @@ impl Conflicts<'_> {
     fn serve(&mut self, serve: &ServeTable) {
         let ServeTable { max_queue, max_batch, max_body_bytes, timeout_ms, workers } = *serve;
         let ranges = [
-            ("max_queue", max_queue as u64, 1..=1_000_000, 256),
-            ("max_batch", max_batch as u64, 1..=100_000, 64),
-            ("max_body_bytes", max_body_bytes as u64, 1..=1 << 32, 1 << 20),
-            ("timeout_ms", timeout_ms, 1..=86_400_000, 10_000),
-            ("workers", workers as u64, 0..=1024, 0),
+            ("max_queue", max_queue as u64, 1..=1_000_000),
+            ("max_batch", max_batch as u64, 1..=100_000),
+            ("max_body_bytes", max_body_bytes as u64, 1..=1 << 32),
+            ("timeout_ms", timeout_ms, 1..=86_400_000),
+            ("workers", workers as u64, 0..=1024),
         ];
-        for (key, value, range, usual) in ranges {
+        for (key, value, range) in ranges {
             if !range.contains(&value) {
                 let (least, most) = (range.start(), range.end());
                 let message = format!("`{key}` lies in {least} to {most}, it is {value}");
-                let help = format!("{usual} is a good start");
-                self.add(&format!("serve.{key}"), message, &help);
+                self.add(&format!("serve.{key}"), message, "leave it out for the usual value");
             }
         }
     }

@@ -171,7 +171,7 @@ pub(super) fn read_conll(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), Prepar
     let columns = match &source.header {
         None => (0, None),
         Some(names) => {
-            super::no_column(file, names)?;
+            super::check_names(file, names)?;
             let place = |wanted: &str| names.iter().position(|name| name == wanted);
             (place(&source.columns.text).unwrap_or(0), place(&source.columns.label))
         }

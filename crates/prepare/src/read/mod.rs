@@ -201,8 +201,8 @@ fn mapped(
     Ok(Row { text, label, id, group, time, split, origin, features, left_out: false })
 }
 
-/// Fails if a mapped column is not there.
-pub(crate) fn no_column(file: &Opened<'_>, names: &[String]) -> Result<(), PrepareError> {
+/// Fails if a mapped column is not there, or is there twice.
+pub(crate) fn check_names(file: &Opened<'_>, names: &[String]) -> Result<(), PrepareError> {
     for column in file.columns() {
         match names.iter().filter(|name| *name == column).count() {
             0 => {}

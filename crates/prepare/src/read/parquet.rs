@@ -5,7 +5,7 @@ use arrow_schema::{DataType, SchemaRef};
 use mesh_dataset::guarded;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use super::{Opened, Sink, mapped, no_column};
+use super::{Opened, Sink, check_names, mapped};
 use crate::PrepareError;
 
 /// Rows that are decoded at once: few, as texts may be long.
@@ -20,7 +20,7 @@ pub(super) fn read_parquet(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), Prep
         schema.fields().iter().map(|field| field.name().clone()).collect()
     };
     let all = names(builder.schema());
-    no_column(file, &all)?;
+    check_names(file, &all)?;
     let wanted = file.columns();
     let kept = (0..all.len()).filter(|at| all.get(*at).is_some_and(|name| wanted.contains(&name)));
     let mask = ProjectionMask::roots(builder.parquet_schema(), kept);

@@ -4,9 +4,9 @@ use mesh_core::manifest::{Format, SourceTable};
 use mesh_text::{BrokenQuotes, Dialect, FieldSplitter};
 
 use super::{
-    MAX_BYTES, Opened, Reject, Row, Sink, decode,
+    MAX_BYTES, Opened, Reject, Row, Sink, check_names, decode,
     lines::{Line, Lines},
-    mapped, no_column,
+    mapped,
 };
 use crate::PrepareError;
 
@@ -20,7 +20,7 @@ const MAX_LINES: usize = 1000;
 /// next line, so that one broken quote does not swallow the rest of the file.
 pub(super) fn read_table(file: &Opened<'_>, sink: Sink<'_>) -> Result<(), PrepareError> {
     let Some(mut table) = Table::open(file)? else { return Ok(()) };
-    no_column(file, &table.names)?;
+    check_names(file, &table.names)?;
     while let Some(line) = table.next()? {
         if line.bytes.is_empty() && !line.too_long {
             continue;

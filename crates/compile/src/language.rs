@@ -1,6 +1,6 @@
 //! Compiling language models.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use mesh_core::{Inputs, StepContext, StepOutput, Unit};
 use mesh_dataset::Dataset;
@@ -14,6 +14,8 @@ use crate::{
     texts::Texts,
 };
 
+/// What a language model is to the step.
+pub const LANGUAGE_ROLE: &str = "language-model";
 /// The only target: the packed form is the same for every CPU.
 pub(crate) const TARGET: &str = "portable-f32";
 /// The largest file that is read as a model.
@@ -34,9 +36,7 @@ pub(crate) fn compile(
         return Err(CompileError::new(CompileErrorKind::LanguageTarget(target.to_owned())).into());
     }
     let model = read(inputs)?;
-    let path = output.dir.join(LANGUAGE_FILE);
-    let bytes = pack_identifier(&model).map_err(CompileError::from)?;
-    fs::write(&path, bytes).map_err(|error| write_error(&error))?;
+    let path = pack(&model, output)?;
     let map = MappedFile::open(&path).map_err(CompileError::from)?;
     let compiled = LanguageIdentifier::open(map).map_err(CompileError::from)?;
     let given = match inputs.artifact("dataset") {
@@ -79,10 +79,21 @@ pub(crate) fn compile(
     Ok((fidelity, Speed::measure(&slow, &fast, &texts)))
 }
 
+/// Packs the language model that stands beside a project's own.
+pub(crate) fn add(inputs: &Inputs, output: &StepOutput) -> Result<(), CompileError> {
+    pack(&read(inputs)?, output).map(drop)
+}
+
+fn pack(model: &FastText, output: &StepOutput) -> Result<PathBuf, CompileError> {
+    let path = output.dir.join(LANGUAGE_FILE);
+    fs::write(&path, pack_identifier(model)?).map_err(|error| write_error(&error))?;
+    Ok(path)
+}
+
 /// The one file of fastText in what was fetched.
 pub(crate) fn read(inputs: &Inputs) -> Result<FastText, CompileError> {
     let is_model = |name: &str| name.ends_with(".ftz") || name.ends_with(".bin");
-    let files = inputs.files("language-model");
+    let files = inputs.files(LANGUAGE_ROLE);
     let found = match files {
         [only] => Some(only),
         several => {

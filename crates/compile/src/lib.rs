@@ -44,5 +44,6 @@ mod trees;
 pub use drop::{Measured, MetricDrop};
 pub use error::{CompileError, CompileErrorKind};
 pub use fidelity::Fidelity;
+pub use language::LANGUAGE_ROLE;
 pub use speed::Speed;
 pub use step::Compile;

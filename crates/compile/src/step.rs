@@ -158,6 +158,9 @@ impl Compile {
                 linear::compile(target, inputs, output, context)?
             }
         };
+        if self.manifest.language.is_some() {
+            language::add(inputs, output)?;
+        }
         let json = serde_json::to_string_pretty(&fidelity).unwrap_or_default();
         fs::write(output.dir.join(Fidelity::FILE), json).map_err(|error| write_error(&error))?;
         if self.family == Family::Language {

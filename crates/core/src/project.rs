@@ -231,8 +231,12 @@ impl Registration {
             .map_err(|errors| failed(errors.iter().map(ToString::to_string).collect()))?;
         match predictor.predict(vec![input]).pop() {
             Some(Ok(_)) => Ok(predictor),
-            // A manifest may allow for shorter texts only: it was read, and that is the answer.
-            Some(Err(refusal)) if refusal.kind == RefusalKind::TextTooLong => Ok(predictor),
+            // A manifest may allow for shorter texts only, or for other languages: it was read,
+            // and that is the answer.
+            Some(Err(Refusal {
+                kind: RefusalKind::TextTooLong | RefusalKind::UnsupportedLanguage,
+                ..
+            })) => Ok(predictor),
             Some(Err(refusal)) => Err(failed(refusal.detail)),
             None => Err(failed("no answer".into())),
         }

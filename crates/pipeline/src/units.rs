@@ -1,4 +1,4 @@
-use mesh_compile::Compile;
+use mesh_compile::{Compile, LANGUAGE_ROLE};
 use mesh_core::{
     Digest, Step, StepName,
     manifest::{ProjectManifest, TaskName},
@@ -29,7 +29,7 @@ pub(crate) struct UnitSource {
 /// What a pre-trained model is to the steps that take it.
 pub(crate) const fn pretrained_role(task: TaskName) -> &'static str {
     match task {
-        TaskName::Language => "language-model",
+        TaskName::Language => LANGUAGE_ROLE,
         _ => "encoder",
     }
 }
@@ -77,6 +77,10 @@ pub(crate) fn units(manifest: &ProjectManifest) -> Vec<Unit> {
         {
             let (url, sha256) = (texts.url.clone(), texts.sha256);
             sources.push(UnitSource { role: "texts", url, sha256 });
+        }
+        if let Some(language) = &manifest.language {
+            let (url, sha256) = (language.url.clone(), language.sha256);
+            sources.push(UnitSource { role: LANGUAGE_ROLE, url, sha256 });
         }
         if trained {
             takes.push(("model", StepName::Train));

@@ -3,6 +3,8 @@ use mesh_engine::{TextEncoder, normalise};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::HasTexts;
+
 /// A vector per text: similar texts have similar vectors.
 pub struct Embedding {
     encoder: TextEncoder,
@@ -57,6 +59,12 @@ impl<T> OneOrMany<T> {
             Self::One(value) => std::slice::from_ref(value),
             Self::Many(values) => values,
         }
+    }
+}
+
+impl HasTexts for Texts {
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.content.as_slice().iter().map(String::as_str)
     }
 }
 

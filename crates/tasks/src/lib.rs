@@ -6,6 +6,7 @@
 //! ```
 
 mod embedding;
+mod in_languages;
 mod language;
 mod near_duplicates;
 mod regression;
@@ -15,6 +16,7 @@ mod token_classification;
 use mesh_core::{Registration, manifest::TaskName};
 
 pub use embedding::{Embedding, EmbeddingParameters, OneOrMany, Texts, Vectors};
+pub use in_languages::{HasTexts, InLanguages};
 pub use language::{Language, LanguageParameters, LanguageScore, Languages};
 pub use near_duplicates::{BandKeys, NearDuplicates, NearDuplicatesParameters};
 pub use regression::{Predictions, Regression, RegressionParameters, Rows};
@@ -25,11 +27,11 @@ pub use token_classification::{Entities, Entity, TokenClassification, TokenParam
 #[must_use]
 pub fn registrations() -> Vec<Registration> {
     vec![
-        Registration::of::<Embedding>(TaskName::Embedding.as_str()),
+        Registration::of::<InLanguages<Embedding>>(TaskName::Embedding.as_str()),
         Registration::of::<Language>(TaskName::Language.as_str()),
         Registration::of::<NearDuplicates>(TaskName::NearDuplicates.as_str()),
         Registration::of::<Regression>(TaskName::Regression.as_str()),
-        Registration::of::<TextClassification>(TaskName::TextClassification.as_str()),
-        Registration::of::<TokenClassification>(TaskName::TokenClassification.as_str()),
+        Registration::of::<InLanguages<TextClassification>>(TaskName::TextClassification.as_str()),
+        Registration::of::<InLanguages<TokenClassification>>(TaskName::TokenClassification.as_str()),
     ]
 }

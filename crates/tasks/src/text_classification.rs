@@ -3,6 +3,8 @@ use mesh_engine::{TextClassifier, load_classifier};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::HasTexts;
+
 /// One label per text, with a score for every label.
 pub struct TextClassification {
     model: Box<dyn TextClassifier>,
@@ -37,6 +39,12 @@ pub struct Label {
     pub label: String,
     /// Its probability, 0 to 1; those of all labels add up to 1.
     pub score: f32,
+}
+
+impl HasTexts for Text {
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [self.content.as_str()].into_iter()
+    }
 }
 
 impl Project for TextClassification {

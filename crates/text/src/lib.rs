@@ -30,7 +30,7 @@ mod words;
 pub use fasttext::{FastText, LanguageModelError, LanguageModelErrorKind};
 pub use fields::{BrokenQuotes, Dialect, FieldSplitter};
 pub use html::html_text;
-pub use identify::{LANGUAGE_FILE, LanguageIdentifier, pack_identifier};
+pub use identify::{LANGUAGE_FILE, LanguageCheck, LanguageIdentifier, pack_identifier};
 pub use language::language;
 pub use locale::{Locale, LocaleError, language_code, unsupported};
 pub use normalise::normalise;

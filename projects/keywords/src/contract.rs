@@ -1,6 +1,7 @@
 use std::ops::RangeInclusive;
 
 use mesh_core::{Refusal, RefusalKind};
+use mesh_tasks::HasTexts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,12 @@ pub struct Keyword {
     /// The cosine of its embedding and the one of the text, to four decimals.
     #[schemars(range(min = -1.0, max = 1.0))]
     pub keyword_score: f64,
+}
+
+impl HasTexts for Document {
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [self.content.as_str()].into_iter()
+    }
 }
 
 impl Default for Parameters {

@@ -10,6 +10,7 @@ use mesh_core::{
     Answer, Example, LoadError, LongTextUse, ModelFiles, Project, Refusal, RefusalKind, Usage,
 };
 use mesh_engine::{TextClassifier, load_classifier};
+use mesh_tasks::HasTexts;
 use mesh_text::Locale;
 use miette::Diagnostic;
 use schemars::JsonSchema;
@@ -227,6 +228,12 @@ impl Sentiment {
         let Shares { negative: negative_prob, positive: positive_prob } = shares;
         let prediction = Prediction { label, negative_prob, positive_prob, entities };
         Ok(Answer { prediction, usage })
+    }
+}
+
+impl HasTexts for Document {
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [self.content.as_str()].into_iter()
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) fn conflicts(manifest: &ProjectManifest, text: &str) -> Vec<Finding> 
     }
     conflicts.train();
     conflicts.task();
+    conflicts.language();
     if manifest.project.task == TaskName::Regression {
         conflicts.regression();
     }
@@ -190,6 +191,26 @@ impl Conflicts<'_> {
         for (table, _) in tables.into_iter().filter(|(_, there)| *there) {
             let message = format!("a project of the task `{task}` has no model: no [{table}]");
             self.add(table, message, "leave it out: [project] and [serve] are all it needs");
+        }
+    }
+
+    fn language(&mut self) {
+        let manifest = self.manifest;
+        let Some(language) = &manifest.language else { return };
+        let task = manifest.project.task;
+        if matches!(task, TaskName::Language | TaskName::NearDuplicates | TaskName::Regression) {
+            let message = format!("a project of the task `{task}` answers in no language");
+            self.add("language", message, "leave it out: it is for projects that read texts");
+        } else if manifest.compile.is_none() {
+            let message = "[language] needs a [compile], which packs the model";
+            self.add("language", message, "add a [compile] table");
+        }
+        if let Some((key, message)) = language.conflict() {
+            let help = match key {
+                "language" => "`mesh source pin <url>` fetches it once and prints its digest",
+                _ => "0.8 refuses what is in another language by a probability of 0.8 or more",
+            };
+            self.add(key, message, help);
         }
     }
 

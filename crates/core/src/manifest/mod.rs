@@ -15,7 +15,7 @@ mod train;
 mod workspace;
 
 pub use error::{ManifestError, ManifestErrorKind, ManifestProblem};
-pub use model::{LongText, ModelTable, Pooling, TrainModels};
+pub use model::{LanguageTable, LongText, ModelTable, Pooling, TrainModels};
 pub use project::{
     CompileTable, CompileTexts, Deduplicate, Gate, NearDuplicates, Normalise, Precision,
     PrepareTable, ProjectManifest, ProjectTable, ServeTable, Split, SplitMethod, TARGETS, TaskName,

@@ -33,6 +33,27 @@ pub struct ModelTable {
     pub max_windows: usize,
 }
 
+/// `[language]`: a model of languages beside the project's own. A text that is in none of
+/// `project.languages` is refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LanguageTable {
+    /// Where the model is: a file of fastText, `.ftz` or `.bin`, by a URL as in `[model]`.
+    pub url: String,
+    /// The digest of what is fetched. Required for everything but `file:`.
+    #[serde(default)]
+    pub sha256: Option<Digest>,
+    /// The probability of another language from which on a text is refused.
+    #[serde(default = "default_confidence")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub confidence: f64,
+    /// Texts with fewer letters are answered whatever their language seems to be: few letters tell
+    /// little. A letter counts as many times as it has bytes in UTF-8, as one of Chinese tells
+    /// more than one of Latin.
+    #[serde(default = "default_letters")]
+    pub min_letters: usize,
+}
+
 /// How the vectors of tokens become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -64,6 +85,28 @@ pub struct TrainModels(Vec<TrainModel>);
 
 const fn default_windows() -> usize {
     64
+}
+
+const fn default_confidence() -> f64 {
+    0.8
+}
+
+const fn default_letters() -> usize {
+    30
+}
+
+impl LanguageTable {
+    /// What is wrong with its values: the key and a sentence.
+    pub(super) fn conflict(&self) -> Option<(&'static str, String)> {
+        if self.sha256.is_none() && !self.url.starts_with("file:") {
+            let message = "`sha256` is missing: a model that is fetched must be pinned";
+            return Some(("language", message.into()));
+        }
+        (!(0.0..=1.0).contains(&self.confidence)).then(|| {
+            let message = format!("`confidence` lies in 0 to 1, it is {}", self.confidence);
+            ("language.confidence", message)
+        })
+    }
 }
 
 impl ModelTable {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FeaturesTable, ManifestError, ModelTable, SeriesTable, SourceTable, TrainTable,
+    FeaturesTable, LanguageTable, ManifestError, ModelTable, SeriesTable, SourceTable, TrainTable,
     conflicts::conflicts, parse,
 };
 use crate::{ApiVersion, Digest, ProjectName};
@@ -22,6 +22,9 @@ pub struct ProjectManifest {
     /// of fastText.
     #[serde(default)]
     pub model: Option<ModelTable>,
+    /// The model that tells which texts are in none of the project's languages.
+    #[serde(default)]
+    pub language: Option<LanguageTable>,
     /// How the data becomes a dataset.
     #[serde(default)]
     pub prepare: Option<PrepareTable>,
@@ -52,8 +55,8 @@ pub struct ProjectTable {
     /// Who answers for it.
     #[serde(default)]
     pub owner: Option<String>,
-    /// The languages that it answers, of a task that asks for one: codes of ISO 639, such as
-    /// `["en"]`.
+    /// The languages that it answers: codes of ISO 639, such as `["en"]`. For tasks that ask for
+    /// the language, and for projects with a `[language]` model.
     #[serde(default = "default_languages")]
     pub languages: Vec<String>,
 }

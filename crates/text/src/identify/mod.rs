@@ -4,10 +4,12 @@
 //! of characters ready; one number tells for 32 buckets which of them have a row, and how many
 //! have one before them; rows lie as they are added.
 
+mod check;
 mod layout;
 mod pack;
 mod scan;
 
+pub use check::LanguageCheck;
 pub use pack::pack_identifier;
 
 use layout::{Header, Layout, MAGIC, VERSION};

@@ -30,7 +30,9 @@ mod lines;
 mod pairs;
 mod parquet;
 mod read;
+mod records;
 mod table;
+mod value;
 
 pub use copy::Unfinished;
 pub use dedup::Dedup;
@@ -39,3 +41,5 @@ pub use find::{Duplicates, Pair, Place};
 pub use format::{Archive, Format};
 pub use pairs::PairWriter;
 pub use read::{Columns, Unusable, Watch};
+pub use table::{Location, Marks, Rows, Span, Table, TableFile};
+pub use value::{json_of, text_of};

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use crate::{
     Archive, ArchiveError, ArchiveErrorKind, Format, Watch, lines::Lines, parquet, read::Keep,
-    table::Records,
+    records::Records,
 };
 
 /// A file that is there when it is whole, and not before.
@@ -116,7 +116,7 @@ impl Archive {
         for (at, file) in self.files.iter().enumerate() {
             if self.format == Format::Jsonl {
                 let (mut lines, mut line) = (Lines::open(file, task)?, Vec::new());
-                while lines.next_written(&mut line)? {
+                while lines.next_written(&mut line)?.is_some() {
                     if keep()? {
                         write(&line)?;
                     }

@@ -69,6 +69,18 @@ pub enum ArchiveErrorKind {
         /// The first file of the archive.
         first: String,
     },
+    /// The values of a column do not fit the type that it has in the first file.
+    #[error("the column `{column}` holds {found} in {file}, and {expected} in the first file")]
+    OtherType {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+        /// The type of its values in that file.
+        found: String,
+        /// The type of its values in the first file.
+        expected: String,
+    },
     /// A line that is too long to be held.
     #[error("line {line} of {file} is longer than {} MB", MAX_BYTES >> 20)]
     TooLong {
@@ -104,6 +116,7 @@ impl ArchiveError {
             ArchiveErrorKind::Itself(_) => "name a file elsewhere: the archive is never changed",
             ArchiveErrorKind::OtherFormat { .. } => "give it the ending of the archive's files",
             ArchiveErrorKind::Unlike { .. } => "give the files one by one",
+            ArchiveErrorKind::OtherType { .. } => "write the files anew, with one type per column",
             ArchiveErrorKind::TooLong { .. } => "JSONL has an object per line, a table a row",
             ArchiveErrorKind::Changed => "nothing was written: try again when it rests",
             ArchiveErrorKind::Read(_) => "the file may be cut short or damaged: write it anew",
@@ -127,6 +140,20 @@ impl ArchiveError {
         error
     }
 
+    /// A store did not give what was asked for.
+    pub(crate) fn store(file: &Path, source: object_store::Error) -> Self {
+        let mut error = Self::read(file, source);
+        error.help = Some("see that it is there, and that you may read it".into());
+        error
+    }
+
+    /// A file of a table is not what it was when the table was opened.
+    pub(crate) fn changed(file: &Path, how: &str) -> Self {
+        let mut error = Self::new(ArchiveErrorKind::Changed);
+        error.help = Some("begin anew with the files as they are, and leave them alone".into());
+        error.caused(format!("{}: {how}", file.display()))
+    }
+
     pub(crate) fn no_column(file: &Path, column: &str, all: &[String]) -> Self {
         let hint = did_you_mean(column, all.iter().map(String::as_str));
         let (file, column) = (file.display().to_string(), column.to_owned());
@@ -135,7 +162,7 @@ impl ArchiveError {
         error
     }
 
-    fn caused(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub(crate) fn caused(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }

@@ -121,7 +121,7 @@ fn open(file: &Path) -> Result<Builder, ArchiveError> {
 }
 
 /// How many rows are decoded at once, by what a row of the file takes in the mean.
-fn batch_rows(metadata: &ParquetMetaData) -> usize {
+pub(crate) fn batch_rows(metadata: &ParquetMetaData) -> usize {
     let groups = metadata.row_groups();
     let bytes: u64 = groups.iter().filter_map(|g| u64::try_from(g.total_byte_size()).ok()).sum();
     let rows = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);

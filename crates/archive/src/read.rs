@@ -3,7 +3,7 @@ use std::{collections::HashMap, path::Path};
 use mesh_core::{Cancel, Progress, ProgressTask, Unit};
 use serde_json::value::RawValue;
 
-use crate::{Archive, ArchiveError, Format, lines::Lines, parquet, table::Records};
+use crate::{Archive, ArchiveError, Format, lines::Lines, parquet, records::Records};
 
 /// The columns that are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +126,7 @@ fn jsonl(
         [Some(&columns.text), columns.key.as_ref()].into_iter().flatten().collect();
     let mut missing = asked;
     let mut others: Option<Vec<String>> = None;
-    while lines.next_written(&mut line)? {
+    while lines.next_written(&mut line)?.is_some() {
         let row = object(&line);
         if let Ok(object) = &row
             && !missing.is_empty()

@@ -1,195 +1,332 @@
-use std::{collections::VecDeque, path::Path};
-
-use mesh_core::ProgressTask;
-use mesh_text::{Dialect, FieldSplitter};
-
-use crate::{
-    ArchiveError, Unusable,
-    lines::{Lines, MAX_BYTES},
+use std::{
+    collections::{HashSet, VecDeque},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-/// The records of a file of values between commas or tabs, below its header.
+use ::parquet::{arrow::arrow_reader::ArrowReaderMetadata, file::metadata::PageIndexPolicy};
+use arrow_array::RecordBatch;
+use arrow_schema::{FieldRef, Schema, SchemaRef};
+use mesh_core::{Cancel, NoProgress, ProgressTask, Unit};
+use object_store::{ObjectStore, path::Path as ObjectPath};
+use tokio::runtime::Handle;
+
+mod chunks;
+mod json;
+mod list;
+mod marks;
+mod parquet;
+mod place;
+mod plan;
+mod text;
+
+pub use marks::{Marks, Span};
+
+use crate::{ArchiveError, ArchiveErrorKind, Format, Unusable, Watch};
+use marks::FileMarks;
+use place::Place;
+use plan::Plan;
+
+/// An archive as a table: its files, and its columns. Clones are the same table.
 ///
-/// A record is a line, or several where a quote is open at the end of one. A quote that is never
-/// closed, or only by another broken one, makes its own line unusable: reading goes on at the next
-/// line, so that one broken quote does not swallow the rest of the file.
-pub(crate) struct Records<'a> {
-    /// The names of the columns.
-    pub(crate) names: Vec<String>,
-    /// The header as it is.
-    pub(crate) header: Vec<u8>,
-    lines: Lines<'a>,
-    dialect: Dialect,
-    /// Lines that were read to find the end of a quote, and given back.
-    back: VecDeque<Vec<u8>>,
+/// Each call blocks; one that needs an object store must not be made from asynchronous code.
+#[derive(Clone, Debug)]
+pub struct Table(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    files: Vec<TableFile>,
+    /// Where each of the files is.
+    places: Vec<Place>,
+    format: Format,
+    /// The columns of the first file.
+    own: OnceLock<Vec<FieldRef>>,
+    /// What the files that were read last say of themselves, with their numbers.
+    heads: Mutex<VecDeque<(usize, Head)>>,
 }
 
-/// A row below the header.
-pub(crate) struct Record {
-    /// Its bytes as they are, with the end of its last line.
-    pub(crate) raw: Vec<u8>,
-    /// Its values, as many as there are columns.
-    pub(crate) values: Result<Vec<Vec<u8>>, Unusable>,
+/// A file of a table, as it was when the table was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableFile {
+    /// Its path below the table's folder, with `/` between its parts; the file's own name if the
+    /// table is a single file.
+    pub name: String,
+    /// How long it is.
+    pub bytes: u64,
+    /// What tells it from others that were there under its name: when it was written, in
+    /// nanoseconds, or of an object its `ETag`, else when that was written.
+    pub stamp: String,
+    /// The columns that its folders below the table's are, as `lang=en/` is one, with their
+    /// values for all of its rows.
+    pub partitions: Vec<(String, String)>,
 }
 
-/// Lines that one quoted value may span before its quote counts as broken.
-const MAX_LINES: usize = 1000;
+/// Where a table is.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// A file or folder of this machine.
+    Local(PathBuf),
+    /// An object, or all below a path.
+    Objects {
+        /// The store: one bucket.
+        store: Arc<dyn ObjectStore>,
+        /// The path inside it.
+        path: ObjectPath,
+        /// What runs the requests: a runtime of several threads, that lives as long as the table.
+        /// It is waited for, so no thread of its own may read the table.
+        runtime: Handle,
+    },
+}
 
-impl<'a> Records<'a> {
-    pub(crate) fn open(
-        file: &'a Path,
-        dialect: Dialect,
-        task: &'a dyn ProgressTask,
-    ) -> Result<Self, ArchiveError> {
-        let (lines, header) = (Lines::open(file, task)?, Vec::new());
-        let mut records = Self { names: Vec::new(), header, lines, dialect, back: VecDeque::new() };
-        let Some(first) = records.record()? else {
-            return Err(ArchiveError::read(file, "it is empty: its first line names the columns"));
-        };
-        let Ok(names) = first.values else {
-            return Err(ArchiveError::read(file, "a quote in its header is not closed"));
-        };
-        let name = |name: &Vec<u8>| String::from_utf8_lossy(name).trim().to_owned();
-        records.names = names.iter().map(name).collect();
-        records.header = first.raw;
-        Ok(records)
+/// Some rows of one file, one after another.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The number of the file.
+    pub file: usize,
+    /// The number of the first row in its file, from 0.
+    pub first: u64,
+    /// The columns that were asked for, in that order.
+    pub batch: RecordBatch,
+    /// The rows of the batch that cannot be read, and why: their values are null.
+    pub broken: Vec<(usize, Unusable)>,
+}
+
+/// What a file says of itself, before its rows.
+#[derive(Debug, Clone)]
+enum Head {
+    Parquet(ArrowReaderMetadata),
+    Names(Arc<[String]>),
+}
+
+/// A file that is being read, and for what.
+struct Reading<'a> {
+    number: usize,
+    file: &'a TableFile,
+    place: &'a Place,
+    plan: &'a Plan,
+    task: &'a dyn ProgressTask,
+    cancel: &'a Cancel,
+}
+
+/// Heads that are kept: spans are mostly read in order, by a few threads.
+const HEADS: usize = 8;
+
+impl Table {
+    /// Opens a file, or all files of one format below a folder: those that the given format has,
+    /// else the one that all files have whose name tells one. What begins with `.` or `_` is
+    /// passed over, folders too. A single file may have any name if its format is given.
+    ///
+    /// # Errors
+    /// When it is not there, its format is not known, or a folder holds no files, or files of
+    /// several formats.
+    pub fn open(location: &Location, format: Option<Format>) -> Result<Self, ArchiveError> {
+        let (files, format) = list::list(location, format)?;
+        let (files, places) = files.into_iter().unzip();
+        let heads = Mutex::default();
+        Ok(Self(Arc::new(Inner { files, places, format, own: OnceLock::new(), heads })))
     }
 
-    /// The next record, if there is one.
-    pub(crate) fn next(&mut self) -> Result<Option<Record>, ArchiveError> {
-        self.record()
+    /// Its files, in the order in which they are read: that of their names.
+    #[must_use]
+    pub fn files(&self) -> &[TableFile] {
+        &self.0.files
     }
 
-    fn record(&mut self) -> Result<Option<Record>, ArchiveError> {
-        let mut raw = loop {
-            match self.line()? {
-                None => return Ok(None),
-                Some(line) if without_end(&line).is_empty() => {}
-                Some(line) => break line,
+    /// The format of its files.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.0.format
+    }
+
+    /// Names and types of the columns of the first file, and those that are folders after them,
+    /// as text. All columns of text files are text. Those of JSONL are the keys in the first
+    /// hundred lines, as others may be below; their values are JSON, and their metadata says so:
+    /// `mesh` is `json`.
+    ///
+    /// # Errors
+    /// When the first file cannot be read.
+    pub fn schema(&self) -> Result<SchemaRef, ArchiveError> {
+        let mut fields = self.own_columns()?.to_vec();
+        let mut known: HashSet<String> = fields.iter().map(|field| field.name().clone()).collect();
+        for (name, _) in self.files().iter().flat_map(|file| &file.partitions) {
+            if known.insert(name.clone()) {
+                fields.push(text::field(name, Format::Csv));
+            }
+        }
+        Ok(SchemaRef::new(Schema::new(fields)))
+    }
+
+    /// How many rows there are, if that is known without reading all: Parquet files tell.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn rows(&self) -> Result<Option<u64>, ArchiveError> {
+        if self.0.format != Format::Parquet {
+            return Ok(None);
+        }
+        let rows = |place| Ok(parquet::rows(&parquet::about(place, PageIndexPolicy::Skip)?));
+        self.0.places.iter().map(rows).sum::<Result<u64, _>>().map(Some)
+    }
+
+    /// Reads these columns of all rows once, in order, and gives them to `sink`, some at a time;
+    /// what it gives back finds any run of rows again.
+    ///
+    /// A column may be asked for twice. A row that cannot be read is a row of nulls; a type that
+    /// is another in a later file is made that of the first.
+    ///
+    /// # Errors
+    /// When a column is not there (in JSONL: in no row), or values of another type would be lost;
+    /// a file cannot be read, or changes meanwhile; it was asked to stop, or `sink` fails.
+    pub fn scan(
+        &self,
+        columns: &[String],
+        watch: Watch<'_>,
+        label: &str,
+        sink: &mut dyn FnMut(Rows) -> Result<(), ArchiveError>,
+    ) -> Result<Marks, ArchiveError> {
+        let plan = Plan::new(self, columns)?;
+        let total = self.files().iter().map(|file| file.bytes).sum();
+        let task = watch.progress.begin(label, Some(total), Unit::Bytes);
+        let mut met = text::Met::default();
+        let mut marks = Marks::default();
+        for number in 0..self.files().len() {
+            watch.cancel.check()?;
+            let reading = self.reading(number, &plan, (task.as_ref(), watch.cancel))?;
+            let file = reading.unchanged(sink, |sink| match self.0.format {
+                Format::Parquet => {
+                    let about = parquet::about(reading.place, PageIndexPolicy::Skip)?;
+                    let part = parquet::Part { first: 0, rows: parquet::rows(&about) };
+                    let rows = parquet::read(&reading, about, part, sink)?;
+                    if rows < part.rows {
+                        let how = format!("it has {rows} rows, and says {}", part.rows);
+                        return Err(ArchiveError::read(reading.place.told(), how));
+                    }
+                    Ok(FileMarks { rows, offsets: Vec::new() })
+                }
+                format => text::scan(&reading, format, &mut met, sink),
+            })?;
+            marks.files.push(file);
+        }
+        // Only objects are met.
+        let Some(missing) = met.missing(&plan.own) else { return Ok(marks) };
+        let told = self.0.places.get(missing.file).map(Place::told).unwrap_or(Path::new(""));
+        Err(ArchiveError::no_column(told, missing.key, missing.all))
+    }
+
+    /// Reads these columns of the rows of a span again.
+    ///
+    /// # Errors
+    /// When the file is not what it was when the table was opened, or has fewer rows
+    /// ([`ArchiveErrorKind::Changed`]); as [`Table::scan`] else.
+    pub fn read(
+        &self,
+        columns: &[String],
+        span: &Span,
+        sink: &mut dyn FnMut(Rows) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let plan = Plan::new(self, columns)?;
+        let cancel = Cancel::new();
+        let reading = self.reading(span.file, &plan, (&NoProgress, &cancel))?;
+        let rows = reading.unchanged(sink, |sink| match self.head(&reading)? {
+            Head::Parquet(about) => {
+                let part = parquet::Part { first: span.first, rows: span.rows };
+                parquet::read(&reading, about, part, sink)
+            }
+            Head::Names(names) => text::read(&reading, self.0.format, &names, span, sink),
+        })?;
+        if rows < span.rows {
+            let how = "it has fewer rows than were counted";
+            return Err(ArchiveError::changed(reading.place.told(), how));
+        }
+        Ok(())
+    }
+
+    /// The columns of the first file.
+    fn own_columns(&self) -> Result<&[FieldRef], ArchiveError> {
+        if let Some(known) = self.0.own.get() {
+            return Ok(known);
+        }
+        let Some(first) = self.0.places.first() else { return Ok(&[]) };
+        let mut columns = match self.0.format {
+            Format::Parquet => parquet::columns(&parquet::about(first, PageIndexPolicy::Skip)?),
+            format => {
+                let names = text::names(first, format)?;
+                names.iter().map(|name| text::field(name, format)).collect()
             }
         };
-        let mut more = Vec::new();
-        let found = self.split(&raw, &mut more)?;
-        let columns = self.names.len();
-        let values = match found {
-            Some(values) if columns == 0 || values.len() == columns => Ok(values),
-            // Over several lines, the quote that ended the value was another's beginning.
-            Some(_) if more.is_empty() => Err(Unusable::Ragged),
-            _ => Err(Unusable::Quotes),
+        // Of columns with one name, the first is read.
+        let mut known = HashSet::new();
+        columns.retain(|field| known.insert(field.name().clone()));
+        Ok(self.0.own.get_or_init(|| columns))
+    }
+
+    /// Whether the folders of any file are a column of that name.
+    fn has_folder(&self, name: &str) -> bool {
+        let mut all = self.files().iter().flat_map(|file| &file.partitions);
+        all.any(|(column, _)| column == name)
+    }
+
+    /// The first file has no such column.
+    fn no_column(&self, name: &str) -> ArchiveError {
+        let all = self.schema().map(|schema| {
+            schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
+        });
+        let told = self.0.places.first().map(Place::told).unwrap_or(Path::new(""));
+        ArchiveError::no_column(told, name, &all.unwrap_or_default())
+    }
+
+    fn reading<'a>(
+        &'a self,
+        number: usize,
+        plan: &'a Plan,
+        (task, cancel): (&'a dyn ProgressTask, &'a Cancel),
+    ) -> Result<Reading<'a>, ArchiveError> {
+        let found = self.0.files.get(number).zip(self.0.places.get(number));
+        // Marks of another table.
+        let (file, place) = found.ok_or_else(|| ArchiveError::new(ArchiveErrorKind::Changed))?;
+        Ok(Reading { number, file, place, plan, task, cancel })
+    }
+
+    /// What a file says of itself; it is kept for the spans that follow.
+    fn head(&self, reading: &Reading<'_>) -> Result<Head, ArchiveError> {
+        let lock = || self.0.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let Reading { number, place, .. } = *reading;
+        if let Some((_, head)) = lock().iter().find(|(other, _)| *other == number) {
+            return Ok(head.clone());
+        }
+        let head = match self.0.format {
+            Format::Parquet => Head::Parquet(parquet::about(place, PageIndexPolicy::Optional)?),
+            // Their rows name their values.
+            Format::Jsonl => Head::Names(Arc::new([])),
+            format => Head::Names(text::names(place, format)?.into()),
         };
-        match values {
-            Ok(_) => more.iter().for_each(|line| raw.extend_from_slice(line)),
-            Err(_) => more.into_iter().rev().for_each(|line| self.back.push_front(line)),
+        let mut heads = lock();
+        heads.push_back((number, head.clone()));
+        if heads.len() > HEADS {
+            heads.pop_front();
         }
-        Ok(Some(Record { raw, values }))
-    }
-
-    /// The values of the record that begins with a line, unless its quotes are broken; `more` gets
-    /// the lines after it that were looked at.
-    fn split(
-        &mut self,
-        first: &[u8],
-        more: &mut Vec<Vec<u8>>,
-    ) -> Result<Option<Vec<Vec<u8>>>, ArchiveError> {
-        let mut splitter = FieldSplitter::new(self.dialect);
-        let mut length = first.len();
-        let mut pushed = splitter.push(without_end(first));
-        while pushed.is_ok() && splitter.is_open() {
-            if more.len() >= MAX_LINES || length > MAX_BYTES {
-                return Ok(None);
-            }
-            let Some(next) = self.line()? else { return Ok(None) };
-            length += next.len();
-            pushed = splitter.push(b"\n").and_then(|()| splitter.push(without_end(&next)));
-            more.push(next);
-        }
-        Ok(pushed.and_then(|()| splitter.finish()).ok())
-    }
-
-    fn line(&mut self) -> Result<Option<Vec<u8>>, ArchiveError> {
-        if let Some(line) = self.back.pop_front() {
-            return Ok(Some(line));
-        }
-        let mut line = Vec::new();
-        Ok(self.lines.next(&mut line)?.then_some(line))
+        Ok(head)
     }
 }
 
-/// A line without what ends it.
-fn without_end(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-#[cfg(test)]
-mod tests {
-    use mesh_core::NoProgress;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// The bytes of each record of a file, and its values.
-    fn read(text: &str) -> Vec<(String, Result<Vec<String>, Unusable>)> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        let mut records = Records::open(file.path(), Dialect::CSV, &NoProgress).unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let mut all = Vec::new();
-        while let Some(Record { raw, values }) = records.next().unwrap() {
-            all.push((text(raw), values.map(|values| values.into_iter().map(text).collect())));
+impl Reading<'_> {
+    /// Reads the file, and fails if it is not what it was, before or after.
+    fn unchanged<T>(
+        &self,
+        sink: &mut dyn FnMut(Rows) -> Result<(), ArchiveError>,
+        read: impl FnOnce(&mut dyn FnMut(Rows) -> Result<(), ArchiveError>) -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
+        self.place.check(self.file)?;
+        let mut refused = false;
+        let read = read(&mut |rows| sink(rows).inspect_err(|_| refused = true));
+        if refused {
+            return read;
         }
-        all
-    }
-
-    #[test]
-    fn records() {
-        let values = |values: &[&str]| Ok(values.iter().map(ToString::to_string).collect());
-        let cases: [(&str, Result<Vec<String>, Unusable>); 9] = [
-            ("a,b", values(&["a", "b"])),
-            (",", values(&["", ""])),
-            ("\"a,b\",c\r", values(&["a,b", "c"])),
-            ("\"say \"\"hi\"\"\",c", values(&["say \"hi\"", "c"])),
-            ("\"two\n\nlines\",c", values(&["two\n\nlines", "c"])),
-            ("a 5\" disk,c", values(&["a 5\" disk", "c"])),
-            ("\"a\"b,c", Err(Unusable::Quotes)),
-            ("a", Err(Unusable::Ragged)),
-            ("a,b,c", Err(Unusable::Ragged)),
-        ];
-        for (record, expected) in cases {
-            let found = read(&format!("one,two\n{record}\n\nx,y\n"));
-            assert_eq!(found.len(), 2, "{record:?}");
-            assert_eq!(found[0], (format!("{record}\n"), expected));
-        }
-    }
-
-    #[test]
-    fn a_quote_that_is_never_closed_spoils_its_own_line_alone() {
-        for text in ["\"never,closed\nx,y\nz,w\n", "\"never,closed\nx,y\n\"again,too\nz,w\n"] {
-            let found = read(&format!("one,two\n{text}"));
-            assert_eq!(found.len(), text.lines().count(), "{text}");
-            let usable = found.iter().filter(|(_, values)| values.is_ok()).count();
-            assert_eq!(usable, 2, "{text}");
-            let all: String = found.into_iter().map(|(raw, _)| raw).collect();
-            assert_eq!(all, text);
-        }
-    }
-
-    proptest! {
-        /// Whatever the bytes are, each of them is in one record.
-        #[test]
-        fn no_byte_is_lost(text in "[a,\"\n\r]{0,40}") {
-            let all: String = read(&format!("one,two\n{text}")).into_iter().map(|(raw, _)| raw).collect();
-            let blank = |line: &&str| !line.trim_end_matches('\n').trim_end_matches('\r').is_empty();
-            let kept = |text: &str| text.split_inclusive('\n').filter(blank).collect::<String>();
-            prop_assert_eq!(kept(&all), kept(&text));
-        }
-
-        #[test]
-        fn what_is_written_is_read(values in prop::collection::vec("[a,\"\n é]{0,8}", 2..=2)) {
-            let quote = |value: &String| format!("\"{}\"", value.replace('"', "\"\""));
-            let record = values.iter().map(quote).collect::<Vec<_>>().join(",");
-            let found = read(&format!("one,two\n{record}"));
-            prop_assert_eq!(found, vec![(record, Ok(values))]);
+        match (read, self.place.check(self.file)) {
+            (Ok(_), Err(error)) => Err(error),
+            // That is why it could not be read.
+            (Err(_), Err(error)) if error.kind == ArchiveErrorKind::Changed => Err(error),
+            (read, _) => read,
         }
     }
 }

@@ -1,0 +1,199 @@
+//! Single values of the columns of a table, as text and as JSON.
+
+use std::{borrow::Cow, sync::Arc};
+
+use arrow_array::{Array, cast::AsArray, downcast_dictionary_array};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_json::writer::{EncoderOptions, make_encoder};
+use arrow_schema::{DataType, Field};
+
+/// The metadata of a column whose values are JSON.
+pub(crate) const JSON: (&str, &str) = ("mesh", "json");
+
+/// The value of a row as text: of JSON the text itself if it is a string, of bytes what they are
+/// in UTF-8, of numbers and all else how they are printed. `None` if it is null, no such row is
+/// there, or it has no text form. `field` is that of the column in its batch.
+#[must_use]
+pub fn text_of<'a>(column: &'a dyn Array, field: &Field, row: usize) -> Option<Cow<'a, str>> {
+    let (column, row) = plain(column, row)?;
+    let Some(text) = as_str(column, row) else {
+        if is_binary(column.data_type()) {
+            return std::str::from_utf8(as_bytes(column, row)?).ok().map(Cow::Borrowed);
+        }
+        let options = FormatOptions::default();
+        let formatter = ArrayFormatter::try_new(column, &options).ok()?;
+        return formatter.value(row).try_to_string().ok().map(Cow::Owned);
+    };
+    if !is_json(field) || !text.starts_with('"') {
+        return Some(Cow::Borrowed(text));
+    }
+    match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(text) if !text.contains('\\') => Some(Cow::Borrowed(text)),
+        _ => serde_json::from_str(text).ok().map(Cow::Owned),
+    }
+}
+
+/// The value of a row as JSON: dates and times as strings of RFC 3339 (without a zone, if the
+/// column has none), values inside of lists and structs that are null as `null`. `None` if it is
+/// null, no such row is there, or it has no JSON form: bytes, and numbers that are not finite.
+/// `field` is that of the column in its batch.
+#[must_use]
+pub fn json_of(column: &dyn Array, field: &Field, row: usize) -> Option<String> {
+    let (column, row) = plain(column, row)?;
+    if let Some(text) = as_str(column, row) {
+        return match is_json(field) {
+            true => Some(text.to_owned()),
+            false => serde_json::to_string(text).ok(),
+        };
+    }
+    if holds_binary(column.data_type()) {
+        return None;
+    }
+    let value = column.slice(row, 1);
+    let field = Arc::new(Field::new(field.name(), value.data_type().clone(), true));
+    let options = EncoderOptions::default().with_explicit_nulls(true);
+    let mut encoder = make_encoder(&field, value.as_ref(), &options).ok()?;
+    let mut json = Vec::new();
+    encoder.encode(0, &mut json);
+    // What is not finite is written so.
+    String::from_utf8(json).ok().filter(|json| json != "null")
+}
+
+/// The column and row that hold a value that is not null: of a dictionary, its values.
+fn plain(column: &dyn Array, row: usize) -> Option<(&dyn Array, usize)> {
+    if row >= column.len() || column.is_null(row) || *column.data_type() == DataType::Null {
+        return None;
+    }
+    if !matches!(column.data_type(), DataType::Dictionary(..)) {
+        return Some((column, row));
+    }
+    downcast_dictionary_array!(
+        column => plain(column.values().as_ref(), column.key(row)?),
+        _ => None
+    )
+}
+
+fn as_str(column: &dyn Array, row: usize) -> Option<&str> {
+    match column.data_type() {
+        DataType::Utf8 => Some(column.as_string::<i32>().value(row)),
+        DataType::LargeUtf8 => Some(column.as_string::<i64>().value(row)),
+        DataType::Utf8View => Some(column.as_string_view().value(row)),
+        _ => None,
+    }
+}
+
+fn as_bytes(column: &dyn Array, row: usize) -> Option<&[u8]> {
+    match column.data_type() {
+        DataType::Binary => Some(column.as_binary::<i32>().value(row)),
+        DataType::LargeBinary => Some(column.as_binary::<i64>().value(row)),
+        DataType::BinaryView => Some(column.as_binary_view().value(row)),
+        DataType::FixedSizeBinary(_) => Some(column.as_fixed_size_binary().value(row)),
+        _ => None,
+    }
+}
+
+fn is_json(field: &Field) -> bool {
+    field.metadata().get(JSON.0).is_some_and(|kind| kind == JSON.1)
+}
+
+fn is_binary(of: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    matches!(of, Binary | LargeBinary | BinaryView | FixedSizeBinary(_))
+}
+
+/// Whether bytes are anywhere in values of a type.
+fn holds_binary(of: &DataType) -> bool {
+    match of {
+        DataType::List(inner) | DataType::LargeList(inner) | DataType::Map(inner, _) => {
+            holds_binary(inner.data_type())
+        }
+        DataType::ListView(inner)
+        | DataType::LargeListView(inner)
+        | DataType::FixedSizeList(inner, _) => holds_binary(inner.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| holds_binary(field.data_type())),
+        DataType::Dictionary(_, values) => holds_binary(values),
+        of => is_binary(of),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{
+        ArrayRef, BinaryArray, BooleanArray, Decimal128Array, DictionaryArray, Float64Array,
+        Int64Array, ListArray, NullArray, StringArray, StructArray, TimestampMillisecondArray,
+        types::{Int8Type, Int64Type},
+    };
+
+    use super::*;
+
+    #[test]
+    fn values_have_forms() {
+        let list = |values: Vec<Option<i64>>| {
+            ListArray::from_iter_primitive::<Int64Type, _, _>([Some(values)])
+        };
+        let of = |name: &str, values: ArrayRef| {
+            StructArray::from(vec![(
+                Arc::new(Field::new(name, values.data_type().clone(), true)),
+                values,
+            )])
+        };
+        let time = || TimestampMillisecondArray::from(vec![1_500]);
+        let words: DictionaryArray<Int8Type> = ["a\"b"].into_iter().collect();
+        let number = Decimal128Array::from(vec![1_50]).with_precision_and_scale(5, 2).unwrap();
+        let cases: Vec<(ArrayRef, Option<&str>, Option<&str>)> = vec![
+            (Arc::new(StringArray::from(vec!["a\n"])), Some("a\n"), Some(r#""a\n""#)),
+            (Arc::new(StringArray::from(vec![None::<&str>])), None, None),
+            (Arc::new(words), Some("a\"b"), Some(r#""a\"b""#)),
+            (Arc::new(Int64Array::from(vec![-7])), Some("-7"), Some("-7")),
+            (Arc::new(Float64Array::from(vec![1.5])), Some("1.5"), Some("1.5")),
+            (Arc::new(Float64Array::from(vec![f64::NAN])), Some("NaN"), None),
+            (Arc::new(Float64Array::from(vec![f64::INFINITY])), Some("inf"), None),
+            (Arc::new(BooleanArray::from(vec![true])), Some("true"), Some("true")),
+            (Arc::new(number), Some("1.50"), Some("1.50")),
+            (Arc::new(NullArray::new(1)), None, None),
+            (Arc::new(list(vec![Some(1), None])), Some("[1, ]"), Some("[1,null]")),
+            (
+                Arc::new(of("a", Arc::new(Int64Array::from(vec![None])))),
+                Some("{a: }"),
+                Some(r#"{"a":null}"#),
+            ),
+            (Arc::new(BinaryArray::from_vec(vec![b"ab"])), Some("ab"), None),
+            (Arc::new(BinaryArray::from_vec(vec![b"\xff"])), None, None),
+            (Arc::new(of("a", Arc::new(BinaryArray::from_vec(vec![b"x"])))), Some("{a: 78}"), None),
+            (
+                Arc::new(time()),
+                Some("1970-01-01T00:00:01.500"),
+                Some(r#""1970-01-01T00:00:01.500""#),
+            ),
+            (
+                Arc::new(time().with_timezone("+00:00")),
+                Some("1970-01-01T00:00:01.500Z"),
+                Some(r#""1970-01-01T00:00:01.500Z""#),
+            ),
+        ];
+        for (column, text, json) in cases {
+            let field = Field::new("x", column.data_type().clone(), true);
+            assert_eq!(text_of(column.as_ref(), &field, 0).as_deref(), text, "{column:?}");
+            assert_eq!(json_of(column.as_ref(), &field, 0).as_deref(), json, "{column:?}");
+            assert_eq!(text_of(column.as_ref(), &field, 1), None);
+            assert_eq!(json_of(column.as_ref(), &field, 1), None);
+        }
+    }
+
+    #[test]
+    fn json_is_kept_and_its_strings_are_read() {
+        let field = Field::new("x", DataType::Utf8, true)
+            .with_metadata(std::collections::HashMap::from([(JSON.0.into(), JSON.1.into())]));
+        for (json, text) in [
+            (r#""5""#, "5"),
+            ("5", "5"),
+            (r#""""#, ""),
+            (r#""a\u00e9\"\n""#, "aé\"\n"),
+            (r#"["a"]"#, r#"["a"]"#),
+        ] {
+            let column = StringArray::from(vec![json]);
+            assert_eq!(text_of(&column, &field, 0).as_deref(), Some(text));
+            assert_eq!(json_of(&column, &field, 0).as_deref(), Some(json));
+        }
+    }
+}

@@ -20,6 +20,31 @@
 //! output.finish()?;
 //! # Ok::<(), mesh_archive::ArchiveError>(())
 //! ```
+//!
+//! A [`Table`] is an archive of which any columns are read, here or in an object store, and any
+//! run of rows again without those before it: one whole [`Table::scan`] gives the [`Marks`] for
+//! that. Whatever is read in [`Span`]s is what the scan gave, or an error says that it changed.
+//!
+//! ```no_run
+//! use mesh_archive::{Location, Table, Watch, text_of};
+//! use mesh_core::{Cancel, NoProgress};
+//!
+//! let table = Table::open(&Location::Local("news".into()), None)?;
+//! let columns = ["id".to_owned(), "content".to_owned()];
+//! let (progress, cancel) = (&NoProgress, &Cancel::new());
+//! let watch = Watch { progress, cancel };
+//! let marks = table.scan(&columns, watch, "count", &mut |_| Ok(()))?;
+//! for span in marks.spans(10_000) {
+//!     table.read(&columns, &span, &mut |rows| {
+//!         let (schema, content) = (rows.batch.schema(), rows.batch.column(1));
+//!         for row in 0..rows.batch.num_rows() {
+//!             println!("{:?}", text_of(content.as_ref(), schema.field(1), row));
+//!         }
+//!         Ok(())
+//!     })?;
+//! }
+//! # Ok::<(), mesh_archive::ArchiveError>(())
+//! ```
 
 mod copy;
 mod dedup;

@@ -1,6 +1,6 @@
 use std::{
     collections::{HashSet, VecDeque},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -207,12 +207,10 @@ impl Table {
             })?;
             marks.files.push(file);
         }
-        match met.missing(&plan.own).zip(self.0.places.first()) {
-            Some(((key, all), first)) if self.0.format == Format::Jsonl => {
-                Err(ArchiveError::no_column(first.told(), key, all))
-            }
-            _ => Ok(marks),
-        }
+        // Only objects are met.
+        let Some(missing) = met.missing(&plan.own) else { return Ok(marks) };
+        let told = self.0.places.get(missing.file).map(Place::told).unwrap_or(Path::new(""));
+        Err(ArchiveError::no_column(told, missing.key, missing.all))
     }
 
     /// Reads these columns of the rows of a span again.
@@ -273,8 +271,8 @@ impl Table {
         let all = self.schema().map(|schema| {
             schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
         });
-        let told = self.0.places.first().map(|place| place.told().to_owned()).unwrap_or_default();
-        ArchiveError::no_column(&told, name, &all.unwrap_or_default())
+        let told = self.0.places.first().map(Place::told).unwrap_or(Path::new(""));
+        ArchiveError::no_column(told, name, &all.unwrap_or_default())
     }
 
     fn reading<'a>(

@@ -18,10 +18,12 @@ use mesh_archive::{
     text_of,
 };
 use mesh_core::{Cancel, NoProgress};
-use object_store::{ObjectStoreExt, memory::InMemory, path::Path as ObjectPath};
 use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 use proptest::prelude::*;
 use tempfile::TempDir;
+
+#[path = "table/objects.rs"]
+mod objects;
 
 /// A row: its file, its number, and its values or why it has none.
 type Row = (usize, u64, Result<Vec<Option<String>>, Unusable>);
@@ -55,11 +57,8 @@ fn rows_of(rows: &Rows, asked: &[String], all: &mut Vec<Row>) {
         });
         let values: Vec<_> = values.collect();
         let broken = rows.broken.iter().find(|(other, _)| *other == row);
-        let values = match broken {
-            Some((_, reason)) if values.iter().all(Option::is_none) => Err(*reason),
-            Some(_) => panic!("a broken row has values: {values:?}"),
-            None => Ok(values),
-        };
+        assert!(broken.is_none() || values.iter().all(Option::is_none), "{values:?}");
+        let values = broken.map_or(Ok(values), |(_, reason)| Err(*reason));
         all.push((rows.file, rows.first + row as u64, values));
     }
 }
@@ -247,7 +246,8 @@ fn lines_of_json_keep_their_values_and_bad_lines_their_place() {
 #[test]
 fn a_key_is_missing_if_no_row_has_it() {
     let lines = "{\"a\": 1}\n".repeat(200);
-    let folder = folder(&[("a.jsonl", lines.as_str()), ("b.jsonl", "{\"b\": null}\n")]);
+    let folder =
+        folder(&[("0.jsonl", "\n"), ("a.jsonl", lines.as_str()), ("b.jsonl", "{\"b\": null}\n")]);
     let table = table(folder.path());
     assert_eq!(scan(&table, &["a", "b"]).unwrap().0.len(), 201);
     let error = scan(&table, &["a", "c"]).unwrap_err();
@@ -431,57 +431,6 @@ fn marks_are_stored() {
     let marks: Marks = serde_json::from_str(&stored).unwrap();
     assert_eq!(read(&table, &["y"], &marks, 300).unwrap(), all);
     assert_eq!(marks.spans(300)[1].first, 256);
-}
-
-#[test]
-fn objects_are_read_as_files_are() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-    let store = Arc::new(InMemory::new());
-    let put = |path: &str, bytes: Vec<u8>| {
-        runtime.block_on(store.put(&ObjectPath::from(path), bytes.into())).unwrap();
-    };
-    let location = |path: &str| Location::Objects {
-        store: store.clone(),
-        path: ObjectPath::from(path),
-        runtime: runtime.handle().clone(),
-    };
-    let local = folder(&[]);
-    // Longer than a block, and pages of a few rows.
-    let long = |n: u64| (0..500).map(|at| format!("{} ", n * at * 7919 % 10_007)).collect();
-    let long: Vec<String> = (0..1500).map(long).collect();
-    let long: Vec<&str> = long.iter().map(String::as_str).collect();
-    let columns = [("n", ints(&(0..1500).collect::<Vec<_>>())), ("text", texts(&long))];
-    let path = local.path().join("a.parquet");
-    parquet(&path, &columns);
-    let rows = |at: usize| format!("{{\"n\": {at}, \"text\": \"{}\"}}\n", long[at]);
-    let lines: String = (0..1500).map(rows).collect();
-    put("news/lang=en/a.parquet", fs::read(&path).unwrap());
-    put("news/lang=de/a.parquet", fs::read(&path).unwrap());
-    put("news/_SUCCESS", Vec::new());
-    put("newspaper/a.parquet", Vec::new());
-    put("lines/a.jsonl", lines.into_bytes());
-    let expected = scan(&table(&path), &["n", "text"]).unwrap().0;
-    for (at, files) in [("news/lang=en/a.parquet", 1), ("news", 2), ("lines", 1)] {
-        let table = Table::open(&location(at), None).unwrap();
-        assert_eq!(table.files().len(), files, "{at}");
-        let (found, marks) = scan(&table, &["n", "text"]).unwrap();
-        let last = found[found.len() - 1500..].iter().map(|row| &row.2);
-        assert!(last.eq(expected.iter().map(|row| &row.2)), "{at}");
-        assert_eq!(read(&table, &["n", "text"], &marks, 400).unwrap(), found, "{at}");
-    }
-    let news = Table::open(&location("news"), None).unwrap();
-    assert_eq!(news.files()[0].name, "lang=de/a.parquet");
-    let (found, marks) = scan(&news, &["lang"]).unwrap();
-    assert_eq!(found[0].2, some(&["de"]));
-    put("news/lang=en/a.parquet", fs::read(&path).unwrap());
-    assert_eq!(read(&news, &["n"], &marks, 2000).unwrap_err().kind, ArchiveErrorKind::Changed);
-    for (at, expected) in [
-        ("nothing", ArchiveErrorKind::Empty("nothing".into())),
-        ("news/_SUCCESS", ArchiveErrorKind::Format("news/_SUCCESS".into())),
-        ("", ArchiveErrorKind::Mixed(String::new())),
-    ] {
-        assert_eq!(Table::open(&location(at), None).unwrap_err().kind, expected);
-    }
 }
 
 proptest! {

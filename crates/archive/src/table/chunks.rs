@@ -139,3 +139,39 @@ impl Read for Onward {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::table::place::Bucket;
+
+    proptest! {
+        #[test]
+        fn blocks_give_what_the_object_has(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            asked in prop::collection::vec((0u64..110, 0u64..30), 1..20),
+            length in 1u64..20,
+        ) {
+            let runtime = tokio::runtime::Builder::new_multi_thread();
+            let runtime = { runtime }.worker_threads(1).build().unwrap();
+            let (store, path) = (Arc::new(InMemory::new()), Path::from("a"));
+            runtime.block_on(store.put(&path, bytes.clone().into())).unwrap();
+            let about = runtime.block_on(store.head(&path)).unwrap();
+            let bucket = Bucket { store, runtime: runtime.handle().clone() };
+            let object = Object::new(&bucket, about);
+            let blocks = Blocks { object, length, most: 2, kept: Arc::default() };
+            for (start, length) in asked {
+                let at = usize::try_from(start).unwrap();
+                let end = at + usize::try_from(length).unwrap();
+                let found = blocks.get(start, length).ok();
+                prop_assert_eq!(found.as_deref(), bytes.get(at..end));
+                let mut rest = Vec::new();
+                Onward { blocks: blocks.clone(), at: start }.read_to_end(&mut rest).unwrap();
+                prop_assert_eq!(&rest, bytes.get(at..).unwrap_or(&[]));
+            }
+        }
+    }
+}

@@ -24,8 +24,17 @@ type Sink<'s> = &'s mut dyn FnMut(Rows) -> Result<(), ArchiveError>;
 pub(super) struct Met {
     /// For each key that was asked for.
     keys: Vec<bool>,
-    /// The keys of the first object.
-    all: Option<Vec<String>>,
+    /// The keys of the first object, and the number of its file.
+    all: Option<(usize, Vec<String>)>,
+}
+
+/// A key that no object has.
+pub(super) struct Missing<'a> {
+    pub(super) key: &'a str,
+    /// The number of a file with objects.
+    pub(super) file: usize,
+    /// The keys of the first of them.
+    pub(super) all: &'a [String],
 }
 
 /// The rows of a file from some row on.
@@ -139,21 +148,22 @@ pub(super) fn read(
 }
 
 impl Met {
-    /// A key that no object has, and the keys of the first, if there are objects.
-    pub(super) fn missing<'a>(&'a self, asked: &'a [FieldRef]) -> Option<(&'a str, &'a [String])> {
-        let all = self.all.as_deref()?;
+    /// A key that no object has, if there are objects: beside the first of them, its file and
+    /// all its keys.
+    pub(super) fn missing<'a>(&'a self, asked: &'a [FieldRef]) -> Option<Missing<'a>> {
+        let (file, all) = self.all.as_ref()?;
         let met = |place: usize| self.keys.get(place).copied().unwrap_or(false);
         let (_, key) = asked.iter().enumerate().find(|(place, _)| !met(*place))?;
-        Some((key.name(), all))
+        Some(Missing { key: key.name(), file: *file, all })
     }
 
-    fn note(&mut self, line: &[u8], values: &[Option<&str>]) {
+    fn note(&mut self, file: usize, line: &[u8], values: &[Option<&str>]) {
         self.keys.resize(values.len(), false);
         for (met, value) in self.keys.iter_mut().zip(values) {
             *met |= value.is_some();
         }
         if self.all.is_none() {
-            self.all = json::keys(line).ok();
+            self.all = json::keys(line).ok().map(|keys| (file, keys));
         }
     }
 }
@@ -202,7 +212,7 @@ impl<'a> Stream<'a> {
             Self::Objects { lines, line } => {
                 let Some(offset) = lines.next_written(line)? else { return Ok(None) };
                 let values = json::pick(line, &reading.plan.own).and_then(|mut values| {
-                    met.note(line, &values);
+                    met.note(reading.number, line, &values);
                     for value in &mut values {
                         *value = value.filter(|value| *value != "null");
                     }

@@ -54,6 +54,7 @@ schemas: ## write the JSON schemas and the reference of the manifests
 	@mkdir -p docs/schema
 	@target/debug/mesh schema project > docs/schema/project.schema.json
 	@target/debug/mesh schema workspace > docs/schema/workspace.schema.json
+	@target/debug/mesh schema archive > docs/schema/archive.schema.json
 	@target/debug/mesh schema reference > docs/manifest.md
 
 bench: bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup ## measure us beside what a user would pick instead

@@ -155,7 +155,8 @@ fn texts_in_other_languages_are_refused_alike_everywhere() {
     workspace.edit(manifest, "confidence = 1.0\nmin_letters = 500", "");
     workspace.edit(manifest, "[project]", "[project]\nlanguages = [\"de\", \"ja\"]");
     let told = asked().out;
-    let refused: Vec<bool> = told.lines().map(|line| line.contains("unsupported-language")).collect();
+    let refused: Vec<bool> =
+        told.lines().map(|line| line.contains("unsupported-language")).collect();
     assert_eq!(refused, [true, false, false, false, false, true], "{told}");
     let serving = workspace.serve();
     assert_eq!(serving.get("/reviews/v1/ready").status, 200);

@@ -104,6 +104,18 @@ output holds its number and the prediction, or the reason why there is none.")]
 The first of copies is kept, and of near-duplicates the first: whatever is left out is as similar as
 --threshold says to a row that is kept, which is verified. Rows without text are kept.")]
     Dedup(Dedup),
+    /// Enrich archives anew with newer models: plan, run, compare, make live, roll back
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  mesh new archive packages --data packages.parquet --key id --text description
+  mesh backfill plan packages news-topic        what is to be done, how long, how large
+  mesh backfill run packages news-topic         do it; go on with it after a stop
+  mesh backfill diff 1                          what would change for readers
+  mesh backfill cutover 1                       make it live, in one move
+  mesh backfill rollback packages               go back to the one before"
+    )]
+    Backfill(Backfill),
     /// Serve projects as they are, without running steps
     #[command(after_help = "Examples:
   mesh serve news-topic
@@ -155,10 +167,10 @@ The first of copies is kept, and of near-duplicates the first: whatever is left 
   mesh source pin https://example.org/reviews.csv"
     )]
     Source(Source),
-    /// Print the JSON schema of a manifest, for editors, or the reference of both
+    /// Print the JSON schema of a manifest, for editors, or the reference of all
     #[command(after_help = "Examples:
   mesh schema project > project.schema.json
-  mesh schema reference                       every key of both, as Markdown")]
+  mesh schema reference                       every key of all, as Markdown")]
     Schema {
         /// Which manifest
         manifest: Manifest,
@@ -264,6 +276,193 @@ pub(crate) struct Dedup {
     pub(crate) threads: Option<usize>,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Backfill {
+    /// Say what is to be done, how long it takes and how large it is; change nothing
+    #[command(after_help = "Examples:
+  mesh backfill plan packages news-topic
+  mesh backfill plan packages ner sentiment --where \"lang = 'en' and section in ('science', 'games')\"
+  mesh backfill plan packages news-topic@2 --json")]
+    Plan(BackfillPlan),
+    /// Do it, chunk by chunk; the same command goes on after a stop
+    #[command(after_help = "Examples:
+  mesh backfill run packages news-topic
+  mesh backfill run packages ner sentiment       one pass for both
+  mesh backfill run packages news-topic@2 --where \"lang = 'en'\"
+  mesh backfill run packages news-topic --all-rows
+
+Nothing changes for readers until `mesh backfill cutover`. Ctrl-C pauses.")]
+    Run(BackfillRun),
+    /// Show all backfills, or one
+    #[command(after_help = "Examples:
+  mesh backfill status
+  mesh backfill status 3")]
+    Status {
+        /// The backfill
+        id: Option<i64>,
+    },
+    /// Ask a running backfill to stop, to be resumed later
+    #[command(after_help = "Examples:
+  mesh backfill pause 3")]
+    Pause {
+        /// The backfill
+        id: i64,
+    },
+    /// Go on with a backfill that was paused, failed or was killed
+    #[command(after_help = "Examples:
+  mesh backfill resume 3
+  mesh backfill resume 3 --max-rejected 0.5")]
+    Resume {
+        /// The backfill
+        id: i64,
+        #[command(flatten)]
+        pace: Pace,
+    },
+    /// Give a backfill up, and remove what it wrote
+    #[command(after_help = "Examples:
+  mesh backfill cancel 3")]
+    Cancel {
+        /// The backfill
+        id: i64,
+    },
+    /// Show the rows that a backfill rejected, and why
+    #[command(after_help = "Examples:
+  mesh backfill rejects 3
+  mesh backfill rejects 3 --limit 100000 --json > rejects.json")]
+    Rejects {
+        /// The backfill
+        id: i64,
+        /// How many rows are shown, at most
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Do the rows again that a backfill rejected, and no others
+    #[command(after_help = "Examples:
+  mesh backfill retry 3")]
+    Retry {
+        /// The backfill
+        id: i64,
+        #[command(flatten)]
+        pace: Pace,
+    },
+    /// Compare what a backfill left with what readers see
+    #[command(after_help = "Examples:
+  mesh backfill diff 3
+  mesh backfill diff 3 --html diff.html
+  mesh backfill diff 3 --json | jq '.[0].report'")]
+    Diff {
+        /// The backfill
+        id: i64,
+        /// Write it as a page to this file too
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// How many examples are shown
+        #[arg(long, default_value_t = 10)]
+        examples: usize,
+    },
+    /// Make what a backfill left the archive's enrichment, in one move
+    #[command(after_help = "Examples:
+  mesh backfill cutover 3
+
+If the manifest has a gate in [backfill], the difference is measured first; exit code 3 if it
+refuses.")]
+    Cutover {
+        /// The backfill
+        id: i64,
+        /// Do it even if a gate refuses
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make the enrichment before the live one live again, in one move
+    #[command(after_help = "Examples:
+  mesh backfill rollback packages
+  mesh backfill rollback packages news-topic")]
+    Rollback {
+        /// The archive
+        archive: String,
+        /// The projects; else all that have one
+        projects: Vec<ProjectName>,
+    },
+    /// Write documents and their live enrichments to one file
+    #[command(after_help = "Examples:
+  mesh backfill export packages --output enriched.parquet
+  mesh backfill export packages ner --output enriched.jsonl")]
+    Export {
+        /// The archive
+        archive: String,
+        /// The projects; else all that have one
+        projects: Vec<ProjectName>,
+        /// A .parquet or .jsonl file
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Show and remove enrichments that nobody sees any more
+    #[command(after_help = "Examples:
+  mesh backfill collect packages               show what would go
+  mesh backfill collect packages --keep 0 --yes  remove all but the live ones")]
+    Collect {
+        /// The archive
+        archive: String,
+        /// Enrichments before the live one that stay, for rollbacks
+        #[arg(long, default_value_t = 1)]
+        keep: usize,
+        /// Remove them; without this they are only shown
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rows {
+    /// The archive
+    pub(crate) archive: String,
+    /// The projects, each with a version or an alias if not production: `name` or `name@2`
+    #[arg(required = true, value_name = "PROJECT[@VERSION]")]
+    pub(crate) projects: Vec<String>,
+    /// Only rows that a WHERE of SQL selects: the others stay as they are
+    #[arg(long = "where", value_name = "SQL")]
+    pub(crate) filter: Option<String>,
+    /// Also rows that this model answered already
+    #[arg(long)]
+    pub(crate) all_rows: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Pace {
+    /// Threads that answer; else one per core
+    #[arg(long, env = "MESH_THREADS", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+    /// The share of rows that may be rejected; above it the run stops
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) max_rejected: Option<f64>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BackfillPlan {
+    #[command(flatten)]
+    pub(crate) rows: Rows,
+    /// Threads that would answer; else one per core
+    #[arg(long, env = "MESH_THREADS", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BackfillRun {
+    #[command(flatten)]
+    pub(crate) rows: Rows,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+    /// Make it live when it is done
+    #[arg(long)]
+    pub(crate) cutover: bool,
+}
+
+/// A share: 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a share: 0 to 1".to_owned())
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Serve {
     /// The projects; else all of them
@@ -330,6 +529,46 @@ pub(crate) enum New {
   mesh new project tongues --task language --model file:/models/lid.176.ftz
   mesh new project copies --task near-duplicates")]
     Project(NewProject),
+    /// Make an archive: documents that projects enrich
+    #[command(after_help = "Examples:
+  mesh new archive packages --data packages.parquet --key id --text description
+  mesh new archive tickets --data s3://bucket/tickets/ --key number
+  mesh new archive reviews --data reviews.csv --key id --slice language=lang --slice source=shop")]
+    Archive(NewArchive),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct NewArchive {
+    /// The archive's name
+    pub(crate) name: ProjectName,
+    /// A Parquet, JSONL, CSV or TSV file, a folder of such files, or s3://bucket/path
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) data: String,
+    /// The column that names a document; each value once
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) key: String,
+    /// The column of the text, if it is not `text`
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) text: Option<String>,
+    /// A column by whose values differences are told apart, with a name: `language=lang`
+    #[arg(long = "slice", value_name = "NAME=COLUMN", value_parser = pair)]
+    pub(crate) slices: Vec<(String, String)>,
+    /// A column with true labels, by project: `news-topic=section`
+    #[arg(long = "truth", value_name = "PROJECT=COLUMN", value_parser = pair)]
+    pub(crate) truth: Vec<(String, String)>,
+    /// What the archive is, in a sentence
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+}
+
+/// `name=value`
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("expected a name, `=`, and a column".into()),
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -405,7 +644,9 @@ pub(crate) enum Manifest {
     Project,
     /// mesh.toml
     Workspace,
-    /// Both, for people
+    /// An archive's manifest
+    Archive,
+    /// All of them, for people
     Reference,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use mesh_core::manifest::{ProjectManifest, WorkspaceManifest};
+use mesh_core::manifest::{ArchiveManifest, ProjectManifest, WorkspaceManifest};
 use serde_json::Value;
 
 /// `docs/manifest.md`.
@@ -14,6 +14,7 @@ pub(crate) fn markdown() -> String {
     let manifests = [
         ("project.toml", ProjectManifest::json_schema()),
         ("mesh.toml", WorkspaceManifest::json_schema()),
+        ("archives/<name>.toml", ArchiveManifest::json_schema()),
     ];
     for (file, schema) in manifests {
         let root = schema.to_value();

@@ -6,6 +6,7 @@ use std::{
 };
 
 use mesh_archive::{ArchiveError, ArchiveErrorKind};
+use mesh_backfill::{BackfillError, Ending};
 use mesh_core::{ArtifactError, LoadError, manifest::ManifestError};
 use mesh_pipeline::{PipelineError, PipelineErrorKind};
 use mesh_prepare::PrepareError;
@@ -61,6 +62,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Archive(#[from] ArchiveError),
+    /// An archive cannot be enriched.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Backfill(#[from] BackfillError),
     /// A service does not start.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -111,6 +116,12 @@ impl CliError {
                 | ArchiveErrorKind::Changed => FAILED,
                 ArchiveErrorKind::Interrupted => INTERRUPTED,
                 _ => USAGE,
+            },
+            Self::Backfill(error) => match error.ending() {
+                Ending::Failed => FAILED,
+                Ending::Usage => USAGE,
+                Ending::Gate => REFUSED,
+                Ending::Interrupted => INTERRUPTED,
             },
             Self::Usage { .. } => USAGE,
             _ => FAILED,

@@ -32,6 +32,7 @@ pub use gc::{Garbage, GcPlan, collect, plan_gc};
 pub use locks::{Lock, Locks};
 pub use objects::{ObjectLocation, open_objects};
 pub use registry::{
-    AliasMove, CompiledRecord, Registry, RunId, RunRecord, RunResult, RunStatus, VersionRecord,
+    AliasMove, BackfillId, BackfillRecord, BackfillState, ChunkRecord, CompiledRecord, Registry,
+    RunId, RunRecord, RunResult, RunStatus, VersionRecord, Wanted,
 };
 pub use store::{ArtifactStore, Stored, Workbench};

@@ -44,6 +44,19 @@ impl Locks {
         Ok(Lock { _file: file })
     }
 
+    /// Takes the lock on a piece of work if nobody holds it.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be made or locked.
+    pub fn try_work(&self, name: &str) -> Result<Option<Lock>, StoreError> {
+        let (file, path) = self.file(name)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &path, error)),
+        }
+    }
+
     /// Says that artifacts are in use: garbage collection waits until it is given back.
     ///
     /// # Errors

@@ -1,6 +1,4 @@
-use mesh_core::{
-    Answer, Contract, Example, FieldError, LoadError, ModelFiles, Project, Refusal,
-};
+use mesh_core::{Answer, Contract, Example, FieldError, LoadError, ModelFiles, Project, Refusal};
 use mesh_engine::MappedFile;
 use mesh_text::{LANGUAGE_FILE, LanguageCheck, LanguageIdentifier};
 
@@ -77,7 +75,9 @@ where
             rest = after;
             match alike.iter().all(Result::is_ok) {
                 true => answers.extend(self.project.predict(run)),
-                false => answers.extend(alike.iter().filter_map(|check| check.clone().err()).map(Err)),
+                false => {
+                    answers.extend(alike.iter().filter_map(|check| check.clone().err()).map(Err))
+                }
             }
         }
         answers

@@ -32,6 +32,8 @@ pub fn registrations() -> Vec<Registration> {
         Registration::of::<NearDuplicates>(TaskName::NearDuplicates.as_str()),
         Registration::of::<Regression>(TaskName::Regression.as_str()),
         Registration::of::<InLanguages<TextClassification>>(TaskName::TextClassification.as_str()),
-        Registration::of::<InLanguages<TokenClassification>>(TaskName::TokenClassification.as_str()),
+        Registration::of::<InLanguages<TokenClassification>>(
+            TaskName::TokenClassification.as_str(),
+        ),
     ]
 }

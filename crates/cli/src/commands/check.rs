@@ -1,5 +1,6 @@
 use std::{process::ExitCode, sync::Arc};
 
+use mesh_backfill::ArchiveFile;
 use mesh_core::{Alias, Cancel, NoProgress, Registration};
 use mesh_pipeline::{PipelineError, ProjectFolder, Workspace, deployed};
 use mesh_prepare::Prepare;
@@ -33,6 +34,21 @@ pub(crate) async fn check(context: &Context) -> Result<ExitCode, CliError> {
                 report::print(&error);
                 let error = report::describe(&error);
                 results.push(json!({ "project": project.name(), "ok": false, "error": error }));
+            }
+        }
+    }
+    for archive in ArchiveFile::all(workspace.root())? {
+        match archive {
+            Ok(archive) => {
+                results.push(json!({ "archive": archive.name(), "ok": true }));
+                if !context.global.json {
+                    output::line(format!("{:<20} ok, an archive", archive.name()));
+                }
+            }
+            Err(error) => {
+                code = code.max(report::FAILED);
+                report::print(&error);
+                results.push(json!({ "ok": false, "error": report::describe(&error) }));
             }
         }
     }

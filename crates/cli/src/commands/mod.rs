@@ -1,5 +1,6 @@
 //! One module per command.
 
+mod backfill;
 mod check;
 mod dedup;
 mod doctor;
@@ -15,7 +16,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use mesh_core::manifest::{ProjectManifest, WorkspaceManifest};
+use mesh_core::manifest::{ArchiveManifest, ProjectManifest, WorkspaceManifest};
 
 use crate::{
     args::{Args, Command, Manifest, New},
@@ -33,9 +34,11 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Check => check::check(context).await,
         Command::Predict(options) => predict::predict(context, &options).await,
         Command::Dedup(options) => dedup::dedup(context, &options),
+        Command::Backfill(command) => backfill::backfill(context, command).await,
         Command::Serve(options) => serve::serve(context, &options).await,
         Command::Model(command) => model::model(context, command).await,
         Command::New(New::Project(options)) => scaffold::new_project(context, &options).await,
+        Command::New(New::Archive(options)) => scaffold::new_archive(context, &options).await,
         Command::Init { folder } => scaffold::init(context, &folder),
         Command::Gc { yes } => gc::gc(context, yes).await,
         Command::Doctor => doctor::doctor(context).await,
@@ -44,6 +47,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
             match manifest {
                 Manifest::Project => output::json(&ProjectManifest::json_schema()),
                 Manifest::Workspace => output::json(&WorkspaceManifest::json_schema()),
+                Manifest::Archive => output::json(&ArchiveManifest::json_schema()),
                 Manifest::Reference => output::line(reference::markdown().trim_end()),
             }
             Ok(ExitCode::SUCCESS)

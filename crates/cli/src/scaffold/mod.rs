@@ -1,15 +1,21 @@
-//! Makes new workspaces and projects.
+//! Makes new workspaces, projects and archives.
 
 mod template;
 
 use std::{fs, path::Path, process::ExitCode};
 
-use mesh_core::manifest::{ProjectManifest, WorkspaceManifest};
+use mesh_backfill::ArchiveFile;
+use mesh_core::manifest::{ArchiveManifest, ProjectManifest, WorkspaceManifest};
 use mesh_pipeline::Workspace;
 use serde_json::json;
 
 use self::template::{Place, Template};
-use crate::{args::NewProject, context::Context, output, report::CliError};
+use crate::{
+    args::{NewArchive, NewProject},
+    context::Context,
+    output,
+    report::CliError,
+};
 
 const MESH_TOML: &str = r#"# A workspace of ML Mesh. `mesh schema workspace` describes every key.
 
@@ -93,4 +99,86 @@ pub(crate) async fn new_project(
         output::line(format!("next: {}", template::next(options)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes an archive of documents that are there.
+pub(crate) async fn new_archive(
+    context: &Context,
+    options: &NewArchive,
+) -> Result<ExitCode, CliError> {
+    let workspace = context.workspace().await?;
+    let root = fs::canonicalize(workspace.root()).unwrap_or_else(|_| workspace.root().to_owned());
+    let file = ArchiveFile::file(options.name.as_str());
+    let path = root.join(&file);
+    let action = || format!("make the archive {}", options.name);
+    if path.exists() {
+        let action = format!("{}: {} is there already", action(), file.display());
+        return Err(CliError::usage(action, "choose another name"));
+    }
+    let url = match options.data.contains("://") {
+        true => options.data.clone(),
+        false => {
+            let data = fs::canonicalize(&options.data)
+                .map_err(|error| CliError::io("read", &options.data, error))?;
+            format!("file:{}", data.strip_prefix(&root).unwrap_or(&data).display())
+        }
+    };
+    let text = archive_manifest(options, &url);
+    // Whatever is written must be readable: what is checked is what is written.
+    let manifest = ArchiveManifest::parse(&file.display().to_string(), &text)?;
+    let archive = ArchiveFile::new(&root, manifest);
+    let columns = tokio::task::block_in_place(|| {
+        archive.open(&tokio::runtime::Handle::current())?.columns()
+    })?;
+    let named = [Some(&options.key), options.text.as_ref()].into_iter().flatten();
+    let named = named.chain(options.slices.iter().chain(&options.truth).map(|(_, column)| column));
+    for column in named {
+        if !columns.contains(column) {
+            let hint = mesh_core::did_you_mean(column, columns.iter().map(String::as_str));
+            let action = format!("{}: it has no column `{column}`", action());
+            return Err(CliError::usage(action, format!("{hint}It has: {}", columns.join(", "))));
+        }
+    }
+    let io = |error| CliError::io("write", path.display(), error);
+    fs::create_dir_all(root.join(ArchiveManifest::FOLDER)).map_err(io)?;
+    fs::write(&path, text).map_err(io)?;
+    if context.global.json {
+        output::json(&json!({ "archive": options.name, "manifest": path, "columns": columns }));
+    } else {
+        output::line(format!("made {}", file.display()));
+        output::line(format!("next: mesh backfill plan {} <project>", options.name));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn archive_manifest(options: &NewArchive, url: &str) -> String {
+    let quote = |text: &str| toml::Value::from(text).to_string();
+    let mut text = format!(
+        "# Documents that projects enrich. `mesh schema archive` describes every key.\n\n[archive]\n\
+         name = \"{}\"\nurl = {}\nkey = {}\n",
+        options.name,
+        quote(url),
+        quote(&options.key)
+    );
+    if let Some(description) = &options.description {
+        text.push_str(&format!("description = {}\n", quote(description)));
+    }
+    if let Some(column) = options.text.as_ref().filter(|column| *column != "text") {
+        text.push_str(&format!("columns = {{ text = {} }}\n", quote(column)));
+    }
+    let pairs = |pairs: &[(String, String)]| {
+        let pairs =
+            pairs.iter().map(|(name, column)| format!("{} = {}", quote(name), quote(column)));
+        pairs.collect::<Vec<_>>().join(", ")
+    };
+    if !options.slices.is_empty() {
+        text.push_str(&format!("slices = {{ {} }}\n", pairs(&options.slices)));
+    }
+    if !options.truth.is_empty() {
+        text.push_str("\n[truth]\n");
+        for (project, column) in &options.truth {
+            text.push_str(&format!("{} = {}\n", quote(project), quote(column)));
+        }
+    }
+    text
 }

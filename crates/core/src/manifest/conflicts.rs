@@ -1,8 +1,9 @@
 //! What is wrong with values of `project.toml` that are valid each by itself.
 
 use super::{
-    CompileTable, Format, ManifestErrorKind, ModelTable, PrepareTable, ProjectManifest, ServeTable,
-    SplitMethod, TARGETS, TaskName, TrainModel, TrainTable, TreesStart, error::Finding, parse,
+    BackfillTable, CompileTable, Format, ManifestErrorKind, ModelTable, PrepareTable,
+    ProjectManifest, ServeTable, SplitMethod, TARGETS, TaskName, TrainModel, TrainTable,
+    TreesStart, error::Finding, parse,
 };
 use crate::did_you_mean;
 
@@ -30,6 +31,9 @@ pub(super) fn conflicts(manifest: &ProjectManifest, text: &str) -> Vec<Finding> 
     }
     if let Some(serve) = &manifest.serve {
         conflicts.serve(serve);
+    }
+    if let Some(backfill) = &manifest.backfill {
+        conflicts.backfill(backfill);
     }
     conflicts.found
 }
@@ -211,6 +215,26 @@ impl Conflicts<'_> {
                 _ => "0.8 refuses what is in another language by a probability of 0.8 or more",
             };
             self.add(key, message, help);
+        }
+    }
+
+    fn backfill(&mut self, backfill: &BackfillTable) {
+        if backfill.input.is_empty() {
+            let help = "such as input = { content = \"text\" }: the attribute, then the column";
+            self.add("backfill", "[backfill] needs an `input`", help);
+        }
+        if !(0.0..=1.0).contains(&backfill.max_rejected) {
+            let message = format!("`max_rejected` lies in 0 to 1, it is {}", backfill.max_rejected);
+            self.add("backfill.max_rejected", message, "it is a share: 0.05 is 5 per cent");
+        }
+        for (limit, value) in &backfill.gate {
+            let key = format!("backfill.gate.{limit}");
+            if !["flips", "change", "lost", "rejected"].contains(&limit.as_str()) {
+                let message = format!("`{limit}` is not a gate of a backfill");
+                self.add(&key, message, "known are `flips`, `change`, `lost` and `rejected`");
+            } else if !(*value >= 0.0 && value.is_finite()) {
+                self.add(&key, format!("`{limit}` cannot be {value}"), "it is 0 or more");
+            }
         }
     }
 

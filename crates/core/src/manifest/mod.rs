@@ -4,6 +4,7 @@
 //! for editors and the reference in `docs/manifest.md`. Unknown keys are refused, all of them at
 //! once, each with its line and the key that was probably meant.
 
+mod archive;
 mod conflicts;
 mod error;
 mod model;
@@ -14,12 +15,13 @@ mod table;
 mod train;
 mod workspace;
 
+pub use archive::{ArchiveManifest, ArchiveTable, InputColumn, RowFormat};
 pub use error::{ManifestError, ManifestErrorKind, ManifestProblem};
 pub use model::{LanguageTable, LongText, ModelTable, Pooling, TrainModels};
 pub use project::{
-    CompileTable, CompileTexts, Deduplicate, Gate, NearDuplicates, Normalise, Precision,
-    PrepareTable, ProjectManifest, ProjectTable, ServeTable, Split, SplitMethod, TARGETS, TaskName,
-    UnicodeForm,
+    BackfillTable, CompileTable, CompileTexts, Deduplicate, Gate, NearDuplicates, Normalise,
+    Precision, PrepareTable, ProjectManifest, ProjectTable, ServeTable, Split, SplitMethod,
+    TARGETS, TaskName, UnicodeForm,
 };
 pub use source::{Columns, Format, Labels, SourceTable, SplitFiles, TextEncoding};
 pub use table::{FeaturesTable, SeriesTable};

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FeaturesTable, LanguageTable, ManifestError, ModelTable, SeriesTable, SourceTable, TrainTable,
-    conflicts::conflicts, parse,
+    FeaturesTable, InputColumn, LanguageTable, ManifestError, ModelTable, SeriesTable, SourceTable,
+    TrainTable, conflicts::conflicts, parse,
 };
 use crate::{ApiVersion, Digest, ProjectName};
 
@@ -37,6 +37,9 @@ pub struct ProjectManifest {
     /// How it is served.
     #[serde(default)]
     pub serve: Option<ServeTable>,
+    /// How archives are enriched by it.
+    #[serde(default)]
+    pub backfill: Option<BackfillTable>,
 }
 
 /// `[project]`
@@ -259,6 +262,28 @@ pub struct ServeTable {
     pub workers: usize,
 }
 
+/// `[backfill]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BackfillTable {
+    /// Which column of an archive each attribute of a request is: `{ content = "text" }`. A column
+    /// `ner.entities` is the field `entities` of what the project `ner` told. An archive may name
+    /// other columns.
+    pub input: BTreeMap<String, InputColumn>,
+    /// As `input`, of parameters; those that are left out have their defaults.
+    pub parameters: BTreeMap<String, InputColumn>,
+    /// Names of an enrichment's columns that are not those of the prediction:
+    /// `{ label = "topic" }`.
+    pub columns: BTreeMap<String, String>,
+    /// The share of rows that may be rejected; above it a run stops.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_rejected: f64,
+    /// What the difference to the enrichment before may be at most, for a cutover: `flips` (the
+    /// share of rows whose label changes), `change` (the mean change), `lost` (the share of rows
+    /// that had an enrichment and have none) and `rejected` (the share that is rejected).
+    pub gate: BTreeMap<String, f64>,
+}
+
 /// Metrics and the values they must reach.
 pub type Gate<M> = BTreeMap<M, f64>;
 
@@ -364,6 +389,18 @@ impl Default for CompileTable {
     fn default() -> Self {
         let targets = vec!["native".into()];
         Self { targets, precision: Precision::default(), gate: BTreeMap::new(), texts: None }
+    }
+}
+
+impl Default for BackfillTable {
+    fn default() -> Self {
+        Self {
+            input: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            columns: BTreeMap::new(),
+            max_rejected: 0.1,
+            gate: BTreeMap::new(),
+        }
     }
 }
 

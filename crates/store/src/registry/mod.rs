@@ -1,5 +1,6 @@
 //! The registry: runs, artifacts, lineage, model versions and aliases, in one SQLite file.
 
+mod backfills;
 mod runs;
 mod versions;
 
@@ -15,6 +16,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use backfills::{BackfillId, BackfillRecord, BackfillState, ChunkRecord, Wanted};
 pub use runs::{RunId, RunRecord, RunResult, RunStatus};
 pub use versions::{AliasMove, CompiledRecord, VersionRecord};
 

@@ -1,0 +1,205 @@
+//! The archives of a workspace: their manifests, their documents, their enrichments.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use mesh_archive::{Format, Location, Table};
+use mesh_core::{
+    ProjectName, did_you_mean,
+    manifest::{ArchiveManifest, ManifestError, RowFormat},
+};
+use mesh_store::open_objects;
+use tokio::runtime::Handle;
+
+use crate::{BackfillError, BackfillErrorKind, keys::FileStamp, place::Place, pointer::Current};
+
+/// An archive of a workspace, by its manifest.
+#[derive(Debug, Clone)]
+pub struct ArchiveFile {
+    root: PathBuf,
+    manifest: ArchiveManifest,
+}
+
+/// An archive whose documents and enrichments can be read.
+#[derive(Debug, Clone)]
+pub struct OpenArchive {
+    pub(crate) manifest: ArchiveManifest,
+    pub(crate) table: Table,
+    pub(crate) place: Place,
+}
+
+impl ArchiveFile {
+    /// The archives of the workspace at a folder, sorted by name; those whose manifests cannot be
+    /// used are errors.
+    ///
+    /// # Errors
+    /// When the folder of archives cannot be read.
+    pub fn all(root: &Path) -> Result<Vec<Result<Self, ManifestError>>, BackfillError> {
+        let folder = root.join(ArchiveManifest::FOLDER);
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let unreadable = |path: &Path, error: std::io::Error| {
+            let kind = BackfillErrorKind::Read(path.display().to_string());
+            BackfillError::new("read the archives", kind).because(error)
+        };
+        let entries = fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))?;
+        let mut paths = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| unreadable(&folder, error))?.path();
+            if path.extension().is_some_and(|ending| ending == "toml") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let read = |path: &PathBuf| {
+            let text = fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
+            let shown = path.strip_prefix(root).unwrap_or(path).display().to_string();
+            let manifest = ArchiveManifest::parse(&shown, &text).and_then(|manifest| {
+                let expected = path.file_stem().unwrap_or_default().to_string_lossy();
+                if manifest.archive.name.as_str() == expected {
+                    return Ok(manifest);
+                }
+                let message = format!("`name` is not the name of the file, `{expected}`");
+                let help = "rename the one or the other".to_owned();
+                Err(ManifestError::conflict(&shown, &text, "archive.name", message, help))
+            });
+            Ok(manifest.map(|manifest| Self { root: root.to_owned(), manifest }))
+        };
+        paths.iter().map(read).collect()
+    }
+
+    /// An archive of the workspace at a folder, by a manifest that is not written yet.
+    #[must_use]
+    pub fn new(root: &Path, manifest: ArchiveManifest) -> Self {
+        Self { root: root.to_owned(), manifest }
+    }
+
+    /// The archive of that name.
+    ///
+    /// # Errors
+    /// When there is none, or its manifest cannot be used.
+    pub fn find(root: &Path, name: &str) -> Result<Self, BackfillError> {
+        let mut known = Vec::new();
+        for archive in Self::all(root)? {
+            match archive {
+                Ok(archive) if archive.name().as_str() == name => return Ok(archive),
+                Ok(archive) => known.push(archive.name().to_string()),
+                Err(error) if root.join(Self::file(name)).exists() => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        let help = match known.is_empty() {
+            true => "this workspace has no archives: `mesh new archive --help` makes one".into(),
+            false => {
+                let hint = did_you_mean(name, known.iter().map(String::as_str));
+                format!("{hint}This workspace has: {}", known.join(", "))
+            }
+        };
+        let kind = BackfillErrorKind::Unknown(format!("archive `{name}`"));
+        Err(BackfillError::new("find the archive", kind).help(help))
+    }
+
+    /// The file of an archive's manifest, in its workspace.
+    #[must_use]
+    pub fn file(name: &str) -> PathBuf {
+        Path::new(ArchiveManifest::FOLDER).join(format!("{name}.toml"))
+    }
+
+    /// What its manifest says.
+    #[must_use]
+    pub const fn manifest(&self) -> &ArchiveManifest {
+        &self.manifest
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &ProjectName {
+        &self.manifest.archive.name
+    }
+
+    /// Opens its documents, and the place of its enrichments.
+    ///
+    /// # Errors
+    /// When one or the other cannot be reached.
+    pub fn open(&self, runtime: &Handle) -> Result<OpenArchive, BackfillError> {
+        let about = &self.manifest.archive;
+        let format = about.format.map(|format| match format {
+            RowFormat::Jsonl => Format::Jsonl,
+            RowFormat::Csv => Format::Csv,
+            RowFormat::Tsv => Format::Tsv,
+            _ => Format::Parquet,
+        });
+        let location = self.location(&about.url, runtime)?;
+        let place = match (&about.enrichments, &location) {
+            (Some(url), _) => match self.location(url, runtime)? {
+                Location::Local(folder) => Place::folder(&folder, runtime.clone())?,
+                Location::Objects { store, path, runtime } => Place::objects(store, path, runtime),
+            },
+            (None, Location::Local(path)) => {
+                Place::folder(&path.with_extension("enriched"), runtime.clone())?
+            }
+            (None, Location::Objects { store, path, runtime }) => {
+                let beside = Path::new(path.as_ref()).with_extension("enriched");
+                let beside = beside.to_string_lossy().into_owned();
+                Place::objects(store.clone(), beside.into(), runtime.clone())
+            }
+        };
+        if let (Location::Local(documents), Some(folder)) = (&location, place.local())
+            && documents.is_dir()
+            && folder.starts_with(documents)
+        {
+            let what = "enrichments among the documents would be taken for documents";
+            let help = "name a folder beside them by `enrichments` in [archive]";
+            return Err(BackfillError::usage("open the archive", what, help));
+        }
+        let table = Table::open(&location, format)?;
+        Ok(OpenArchive { manifest: self.manifest.clone(), table, place })
+    }
+
+    fn location(&self, url: &str, runtime: &Handle) -> Result<Location, BackfillError> {
+        if let Some(path) = url.strip_prefix("file:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return Ok(Location::Local(self.root.join(path)));
+        }
+        let found = open_objects(url)?;
+        let runtime = runtime.clone();
+        Ok(Location::Objects { store: found.store, path: found.path, runtime })
+    }
+}
+
+impl OpenArchive {
+    /// The names of its columns.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn columns(&self) -> Result<Vec<String>, BackfillError> {
+        let schema = self.table.schema()?;
+        Ok(schema.fields().iter().map(|field| field.name().clone()).collect())
+    }
+
+    /// Its files, as they are now.
+    pub(crate) fn stamps(&self) -> Vec<FileStamp> {
+        let stamp = |file: &mesh_archive::TableFile| FileStamp {
+            name: file.name.clone(),
+            bytes: file.bytes,
+            stamp: file.stamp.clone(),
+        };
+        self.table.files().iter().map(stamp).collect()
+    }
+
+    /// Which generations its readers see.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn current(&self) -> Result<Current, BackfillError> {
+        Current::read(&self.place)
+    }
+
+    /// Where a generation of a project is kept.
+    pub(crate) fn generation(&self, project: &str, generation: &str) -> Place {
+        self.place.below(project).below(generation)
+    }
+}

@@ -1,0 +1,469 @@
+//! The work on one chunk: documents are read, what is to be done is answered, and what is left of
+//! it is written as one part per project.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use arrow_array::{
+    Array, ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
+    builder::StringBuilder,
+};
+use arrow_cast::cast;
+use arrow_schema::{ArrowError, DataType, Field, Schema};
+use arrow_select::{concat::concat_batches, interleave::interleave, take::take};
+use mesh_archive::{ArchiveError, Span, Unusable};
+use mesh_core::{Cancel, Digest, ProgressTask};
+
+use crate::{
+    BackfillError, BackfillErrorKind,
+    answers::{AnswerLog, Answered, Reason},
+    columns::{ENRICHED_AT, MODEL_DIGEST, MODEL_VERSION},
+    generation::{self, Counts, Found, Part, counts_of},
+    inputs::{self, EnrichedRows, Sources, text_in},
+    job::{Job, ProjectJob},
+    keys::KeyHash,
+    select::{Choice, Chooser, Documents},
+    survey::input_hash,
+};
+
+/// What a chunk is done with.
+#[derive(Clone, Copy)]
+pub(crate) struct Work<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) answers: &'a AnswerLog,
+    pub(crate) progress: &'a dyn ProgressTask,
+    pub(crate) cancel: &'a Cancel,
+}
+
+/// The documents of a chunk.
+pub(crate) struct Chunk {
+    pub(crate) span: Span,
+    pub(crate) batch: RecordBatch,
+    pub(crate) keys: Vec<Option<String>>,
+    broken: BTreeMap<usize, Unusable>,
+}
+
+/// What was made of a chunk for one project, not yet written.
+pub(crate) struct Made {
+    pub(crate) batch: RecordBatch,
+    pub(crate) rejects: Option<RecordBatch>,
+    pub(crate) counts: Counts,
+    /// Requests that the model was asked, identical ones once.
+    pub(crate) asked: u64,
+}
+
+/// What is asked of a model.
+struct Asked {
+    attributes: String,
+    parameters: Option<String>,
+}
+
+/// Requests answered in one call of a model.
+const BATCH: usize = 64;
+
+impl Chunk {
+    /// Reads the documents of a span.
+    pub(crate) fn read(job: &Job, span: &Span) -> Result<Self, BackfillError> {
+        let (mut batches, mut broken, mut rows) = (Vec::new(), BTreeMap::new(), 0);
+        let mut sink = |found: mesh_archive::Rows| {
+            broken.extend(found.broken.iter().map(|(row, reason)| (rows + row, *reason)));
+            rows += found.batch.num_rows();
+            batches.push(found.batch);
+            Ok::<(), ArchiveError>(())
+        };
+        job.archive.table.read(&job.columns, span, &mut sink)?;
+        let Some(schema) = batches.first().map(RecordBatch::schema) else {
+            let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
+            return Ok(Self { span: span.clone(), batch, keys: Vec::new(), broken });
+        };
+        let batch = concat_batches(&schema, &batches).map_err(arrow)?;
+        let key = &job.plan.key_column;
+        let keys = (0..batch.num_rows())
+            .map(|row| text_in(&batch, key, row).filter(|key| !key.is_empty()));
+        Ok(Self { span: span.clone(), keys: keys.collect(), batch, broken })
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// What becomes of its documents for a project.
+    pub(crate) fn choices(
+        &self,
+        job: &Job,
+        project: &ProjectJob,
+    ) -> Result<(Vec<Choice>, Found), BackfillError> {
+        let before = match &project.base {
+            Some(base) => base.find(&job.files, &self.span, &self.keys)?,
+            None => Found {
+                batch: RecordBatch::new_empty(Arc::clone(&project.table)),
+                rows: vec![None; self.rows()],
+            },
+        };
+        let selected = job.filter.as_ref().map(|filter| filter.select(&self.batch)).transpose()?;
+        let double = |at: usize| {
+            let row = self.span.first + at as u64;
+            job.survey.doubles.contains(job.survey.ordinal(self.span.file, row))
+        };
+        let documents = Documents {
+            keys: &self.keys,
+            broken: &self.broken,
+            double: &double,
+            selected: selected.as_ref(),
+        };
+        let chooser =
+            Chooser { digest: &project.plan.digest, only: job.plan.only, failed: &project.failed };
+        Ok((chooser.choose(&documents, &before), before))
+    }
+}
+
+impl Work<'_> {
+    /// Does a chunk, and writes what is left of it. A part that was written before a kill is
+    /// taken as it is.
+    pub(crate) fn chunk(&self, number: usize) -> Result<Vec<Part>, BackfillError> {
+        let job = self.job;
+        let Some(span) = job.spans.get(number) else { return Ok(Vec::new()) };
+        if let Some(parts) = self.written(number, span)? {
+            self.progress.advance(span.rows);
+            return Ok(parts);
+        }
+        let chunk = Chunk::read(job, span)?;
+        let mut enriched = self.read(&chunk)?;
+        let mut parts = Vec::new();
+        for project in &job.projects {
+            let made = self.make(project, &chunk, &enriched)?;
+            enriched.insert(
+                project.plan.project.to_string(),
+                beside(&made.batch, &project.plan.columns, &job.plan.key_column, &chunk),
+            );
+            parts.push(self.write(project, number, span, &made)?);
+        }
+        self.progress.advance(span.rows);
+        Ok(parts)
+    }
+
+    /// The answers of projects that are not asked anew.
+    pub(crate) fn read(
+        &self,
+        chunk: &Chunk,
+    ) -> Result<BTreeMap<String, EnrichedRows>, BackfillError> {
+        let mut enriched = BTreeMap::new();
+        for (name, generation) in &self.job.reads {
+            let Found { batch, rows } =
+                generation.find(&self.job.files, &chunk.span, &chunk.keys)?;
+            let columns = generation.manifest().columns.iter().cloned().collect();
+            enriched.insert(name.clone(), EnrichedRows { batch, rows, columns });
+        }
+        Ok(enriched)
+    }
+
+    /// What is made of a chunk for a project.
+    pub(crate) fn make(
+        &self,
+        project: &ProjectJob,
+        chunk: &Chunk,
+        enriched: &BTreeMap<String, EnrichedRows>,
+    ) -> Result<Made, BackfillError> {
+        let (choices, before) = chunk.choices(self.job, project)?;
+        let todo: Vec<usize> = (0..)
+            .zip(&choices)
+            .filter(|(_, choice)| matches!(choice, Choice::Enrich(_)))
+            .map(|(row, _)| row)
+            .collect();
+        let (answers, repeated) = self.answer(project, chunk, enriched, &todo)?;
+        let mut counts = Counts { rows: chunk.rows() as u64, repeated, ..Counts::default() };
+        let mut predictions: Vec<Arc<str>> = Vec::new();
+        // Of each row of the part: the document, and where its answer is.
+        let mut kept: Vec<(usize, (usize, usize))> = Vec::new();
+        let mut rejected: Vec<(usize, Reason)> = Vec::new();
+        let mut answers = answers.into_iter();
+        for (row, choice) in choices.into_iter().enumerate() {
+            match choice {
+                Choice::Enrich(_) => match answers.next() {
+                    Some(Ok(answer)) => {
+                        counts.enriched += 1;
+                        kept.push((row, (0, predictions.len())));
+                        predictions.push(answer);
+                    }
+                    Some(Err(reason)) => rejected.push((row, reason)),
+                    None => rejected.push((row, no_answer())),
+                },
+                Choice::Keep(at, _) => {
+                    counts.kept += 1;
+                    kept.push((row, (1, at)));
+                }
+                Choice::Skip(_) => counts.skipped += 1,
+                Choice::Reject(reason) => rejected.push((row, reason)),
+            }
+        }
+        let asked = todo.len() as u64 - repeated;
+        counts.rejected = rejected.len() as u64;
+        let batch = self.table(project, chunk, &predictions, &before, &kept)?;
+        let rejects = match rejected.is_empty() {
+            true => None,
+            false => Some(self.rejects(chunk, &rejected)?),
+        };
+        Ok(Made { batch, rejects, counts, asked })
+    }
+
+    /// Answers documents, identical inputs once; also says how many were answered with another's.
+    fn answer(
+        &self,
+        project: &ProjectJob,
+        chunk: &Chunk,
+        enriched: &BTreeMap<String, EnrichedRows>,
+        todo: &[usize],
+    ) -> Result<(Vec<Answered>, u64), BackfillError> {
+        let job = self.job;
+        let sources = Sources { documents: &chunk.batch, enriched, untyped: job.untyped() };
+        let attributes = project.schema.attributes.as_value();
+        let parameters = project.schema.parameters.as_value();
+        let mut asked: Vec<Asked> = Vec::new();
+        let mut ids: Vec<(KeyHash, bool)> = Vec::new();
+        let mut known: HashMap<KeyHash, usize> = HashMap::new();
+        let mut places = Vec::with_capacity(todo.len());
+        for row in todo {
+            let given = &project.plan.parameters;
+            let request = Asked {
+                attributes: inputs::object(&project.plan.input, attributes, sources, *row),
+                parameters: (!given.is_empty())
+                    .then(|| inputs::object(given, parameters, sources, *row)),
+            };
+            let id = request.id(&project.plan);
+            let place = *known.entry(id).or_insert_with(|| {
+                let (input, _) = input_hash(&chunk.batch, &job.inputs, *row);
+                ids.push((id, job.survey.is_repeated(input)));
+                asked.push(request);
+                asked.len() - 1
+            });
+            places.push(place);
+        }
+        let mut answers: Vec<Option<Answered>> = ids
+            .iter()
+            .map(|(id, repeated)| repeated.then(|| self.answers.get(*id)).flatten())
+            .collect();
+        let reused = answers.iter().filter(|answer| answer.is_some()).count();
+        let repeated = (todo.len() - asked.len() + reused) as u64;
+        let open: Vec<usize> =
+            (0..).zip(&answers).filter(|(_, answer)| answer.is_none()).map(|(at, _)| at).collect();
+        for some in open.chunks(BATCH) {
+            self.cancel.check()?;
+            let requests: Vec<&Asked> = some.iter().filter_map(|at| asked.get(*at)).collect();
+            for (at, answer) in some.iter().zip(predict(project, &requests)) {
+                if let Some((id, true)) = ids.get(*at) {
+                    self.answers.put(*id, &answer);
+                }
+                if let Some(place) = answers.get_mut(*at) {
+                    *place = Some(answer);
+                }
+            }
+        }
+        let answer = |place: usize| {
+            let found = answers.get(place).cloned().flatten();
+            found.unwrap_or_else(|| Err(no_answer()))
+        };
+        Ok((places.into_iter().map(answer).collect(), repeated))
+    }
+
+    /// The rows of a part.
+    fn table(
+        &self,
+        project: &ProjectJob,
+        chunk: &Chunk,
+        predictions: &[Arc<str>],
+        before: &Found,
+        kept: &[(usize, (usize, usize))],
+    ) -> Result<RecordBatch, BackfillError> {
+        let places: Vec<(usize, usize)> = kept.iter().map(|(_, place)| *place).collect();
+        let count = predictions.len();
+        let decoded = project.columns.decode(predictions)?;
+        let now = chrono::Utc::now().timestamp_millis();
+        let version = project.plan.version.get();
+        let stamps: [(&str, ArrayRef); 3] = [
+            (MODEL_VERSION, Arc::new(UInt32Array::from(vec![version; count]))),
+            (MODEL_DIGEST, Arc::new(StringArray::from(vec![project.plan.digest.as_str(); count]))),
+            (
+                ENRICHED_AT,
+                Arc::new(TimestampMillisecondArray::from(vec![now; count]).with_timezone("UTC")),
+            ),
+        ];
+        let names = project.columns.names().iter().map(String::as_str);
+        let new = names.zip(decoded).chain(stamps);
+        let mut columns = vec![self.keys(project, chunk, kept)?];
+        for ((name, new), field) in new.zip(project.table.fields().iter().skip(1)) {
+            let old = match before.batch.column_by_name(name) {
+                Some(old) => cast(old, field.data_type()).map_err(arrow)?,
+                None => new.slice(0, 0),
+            };
+            columns.push(interleave(&[new.as_ref(), old.as_ref()], &places).map_err(arrow)?);
+        }
+        RecordBatch::try_new(Arc::clone(&project.table), columns).map_err(arrow)
+    }
+
+    fn keys(
+        &self,
+        project: &ProjectJob,
+        chunk: &Chunk,
+        kept: &[(usize, (usize, usize))],
+    ) -> Result<ArrayRef, BackfillError> {
+        let rows = UInt64Array::from_iter_values(kept.iter().map(|(row, _)| *row as u64));
+        let key = &self.job.plan.key_column;
+        let kind = project.table.fields().first().map_or(DataType::Utf8, |f| f.data_type().clone());
+        match chunk.batch.column_by_name(key) {
+            Some(column) => take(column, &rows, None).map_err(arrow),
+            None => Ok(arrow_array::new_empty_array(&kind)),
+        }
+    }
+
+    /// The rows of what is rejected.
+    fn rejects(
+        &self,
+        chunk: &Chunk,
+        rejected: &[(usize, Reason)],
+    ) -> Result<RecordBatch, BackfillError> {
+        let file = self.job.files.get(chunk.span.file).map_or("", |file| file.name.as_str());
+        let mut keys = StringBuilder::new();
+        for (row, _) in rejected {
+            keys.append_option(chunk.keys.get(*row).and_then(Option::as_deref));
+        }
+        let count = rejected.len();
+        let rows = rejected.iter().map(|(row, _)| chunk.span.first + *row as u64);
+        let kinds = rejected.iter().map(|(_, reason)| reason.kind.as_str());
+        let details = rejected.iter().map(|(_, reason)| reason.detail.as_str());
+        let columns: Vec<(&str, ArrayRef, bool)> = vec![
+            (self.job.plan.key_column.as_str(), Arc::new(keys.finish()), true),
+            ("file", Arc::new(StringArray::from(vec![file; count])), false),
+            ("row", Arc::new(UInt64Array::from_iter_values(rows)), false),
+            ("reason", Arc::new(StringArray::from_iter_values(kinds)), false),
+            ("detail", Arc::new(StringArray::from_iter_values(details)), false),
+        ];
+        let fields: Vec<Field> = columns
+            .iter()
+            .map(|(name, column, null)| Field::new(*name, column.data_type().clone(), *null))
+            .collect();
+        let columns = columns.into_iter().map(|(_, column, _)| column).collect();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(arrow)
+    }
+
+    /// Writes what was made of a chunk. What was rejected comes first: where there is a part, all
+    /// of it is there.
+    fn write(
+        &self,
+        project: &ProjectJob,
+        number: usize,
+        span: &Span,
+        made: &Made,
+    ) -> Result<Part, BackfillError> {
+        let key = self.job.key;
+        if let Some(rejects) = &made.rejects {
+            let bytes = generation::encode(rejects, key, &made.counts)?;
+            project.place.replace(&Part::rejects(number), bytes)?;
+        }
+        let bytes = generation::encode(&made.batch, key, &made.counts)?;
+        let file = Part::file(number);
+        if !project.place.create(&file, bytes.clone())? {
+            // Another process of the same backfill was quicker: its part is as good.
+            if let Some(part) = self.existing(project, number, span)? {
+                return Ok(part);
+            }
+            project.place.replace(&file, bytes.clone())?;
+        }
+        Ok(part(number, span, made.counts, &bytes))
+    }
+
+    /// The parts of a chunk, if all of them are there.
+    fn written(&self, number: usize, span: &Span) -> Result<Option<Vec<Part>>, BackfillError> {
+        let mut parts = Vec::new();
+        for project in &self.job.projects {
+            match self.existing(project, number, span)? {
+                Some(part) => parts.push(part),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(parts))
+    }
+
+    fn existing(
+        &self,
+        project: &ProjectJob,
+        number: usize,
+        span: &Span,
+    ) -> Result<Option<Part>, BackfillError> {
+        let Some(bytes) = project.place.get(&Part::file(number))? else { return Ok(None) };
+        let counts = counts_of(&bytes, self.job.key);
+        Ok(counts.map(|counts| part(number, span, counts, &bytes)))
+    }
+}
+
+impl Asked {
+    fn id(&self, plan: &crate::plan::ProjectPlan) -> KeyHash {
+        let parameters = self.parameters.as_deref().unwrap_or_default();
+        KeyHash::of(&[plan.project.as_str(), &self.attributes, parameters].join("\u{1f}"))
+    }
+}
+
+fn part(number: usize, span: &Span, counts: Counts, bytes: &[u8]) -> Part {
+    let (length, digest) = (bytes.len() as u64, Digest::of(bytes));
+    Part { chunk: number, span: span.clone(), counts, bytes: length, digest }
+}
+
+/// What was just told of the documents of a chunk, for the projects after it.
+pub(crate) fn beside(
+    batch: &RecordBatch,
+    columns: &[(String, String)],
+    key: &str,
+    chunk: &Chunk,
+) -> EnrichedRows {
+    let told: HashMap<String, usize> =
+        (0..batch.num_rows()).filter_map(|row| Some((text_in(batch, key, row)?, row))).collect();
+    let row = |key: &Option<String>| told.get(key.as_ref()?).copied();
+    EnrichedRows {
+        batch: batch.clone(),
+        rows: chunk.keys.iter().map(row).collect(),
+        columns: columns.iter().cloned().collect(),
+    }
+}
+
+/// Asks a model; each request gets an answer or a reason.
+fn predict(project: &ProjectJob, asked: &[&Asked]) -> Vec<Answered> {
+    let parsed: Vec<_> = asked
+        .iter()
+        .map(|asked| project.predictor.parse(&asked.attributes, asked.parameters.as_deref()))
+        .collect();
+    let (mut inputs, mut wrong) = (Vec::new(), Vec::new());
+    for parsed in parsed {
+        match parsed {
+            Ok(input) => {
+                inputs.push(input);
+                wrong.push(None);
+            }
+            Err(errors) => {
+                let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                wrong.push(Some(Reason { kind: "schema".into(), detail: told.join("; ") }));
+            }
+        }
+    }
+    let mut outcomes = project.predictor.predict(inputs).into_iter();
+    let answered = |wrong: Option<Reason>| match wrong {
+        Some(reason) => Err(reason),
+        None => match outcomes.next() {
+            Some(Ok(answer)) => Ok(answer.prediction.into()),
+            Some(Err(refusal)) => {
+                Err(Reason { kind: refusal.kind.as_str().into(), detail: refusal.detail })
+            }
+            None => Err(no_answer()),
+        },
+    };
+    wrong.into_iter().map(answered).collect()
+}
+
+fn no_answer() -> Reason {
+    Reason { kind: "no-answer".into(), detail: "the model has no answer".into() }
+}
+
+fn arrow(error: ArrowError) -> BackfillError {
+    let kind = BackfillErrorKind::Damaged("a chunk".into());
+    BackfillError::new("put a chunk together", kind).because(error)
+}

@@ -1,0 +1,282 @@
+//! What readers see: cutover, rollback, and the collection of what nobody sees any more.
+
+use mesh_core::ProjectName;
+use mesh_store::{BackfillId, BackfillRecord, BackfillState};
+use serde::Serialize;
+
+use crate::{
+    BackfillError, BackfillErrorKind, Ledger, OpenArchive, difference::Differences,
+    generation::Generation, plan::Plan, pointer::Current,
+};
+
+/// What became of a project's enrichment.
+#[derive(Debug, Clone, Serialize)]
+pub struct Moved {
+    /// The project.
+    pub project: String,
+    /// The generation that readers saw; nothing if there was none.
+    pub from: Option<String>,
+    /// The generation that they see now; nothing if there is none.
+    pub to: Option<String>,
+}
+
+/// What was removed, or would be.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Collected {
+    /// Project and generation.
+    pub generations: Vec<(String, String)>,
+    /// Their size in bytes; 0 where nothing was removed yet.
+    pub bytes: u64,
+}
+
+impl Ledger {
+    /// A backfill by its number, with its plan.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(&self, id: BackfillId) -> Result<(BackfillRecord, Plan), BackfillError> {
+        let record = self.runtime.block_on(self.registry.backfill(id))?.ok_or_else(|| {
+            let kind = BackfillErrorKind::Unknown(format!("backfill {id}"));
+            BackfillError::new("find the backfill", kind).help("`mesh backfill status` lists them")
+        })?;
+        let plan = serde_json::from_value(record.plan.clone()).map_err(|error| {
+            let kind = BackfillErrorKind::Damaged(format!("the plan of backfill {id}"));
+            BackfillError::new("read the ledger", kind)
+                .because(error)
+                .help("a newer `mesh` may have written it: update this one")
+        })?;
+        Ok((record, plan))
+    }
+
+    /// Makes what a backfill left the enrichment of its archive, for all of its projects in one
+    /// move. A reader sees all of the old one or all of the new one.
+    ///
+    /// # Errors
+    /// When it is not done, when something else became live meanwhile, or when a gate refuses.
+    pub fn cutover(
+        &self,
+        id: BackfillId,
+        archive: &OpenArchive,
+        differences: Option<&Differences>,
+    ) -> Result<Vec<Moved>, BackfillError> {
+        let action = || format!("make backfill {id} live");
+        let (record, plan) = self.find(id)?;
+        let _alone = self.alone(&record.archive)?;
+        match record.state {
+            BackfillState::Done => {}
+            // Somebody may ask again after a kill between the move and its record.
+            BackfillState::Live => return Ok(Vec::new()),
+            BackfillState::Superseded => {
+                let what = "it was live, and another one is now";
+                let help = "`mesh backfill rollback` goes back to the one before";
+                return Err(BackfillError::usage(action(), what, help));
+            }
+            state => {
+                let help = format!("`mesh backfill resume {id}` goes on with it");
+                return Err(BackfillError::usage(
+                    action(),
+                    format!("it is {state}, not done"),
+                    help,
+                ));
+            }
+        }
+        let generation = plan.generation();
+        for project in &plan.projects {
+            let name = project.project.as_str();
+            let place = archive.generation(name, &generation);
+            if Generation::open(place.clone())?.is_none() {
+                let kind = BackfillErrorKind::Damaged(place.shown(""));
+                return Err(BackfillError::new(action(), kind)
+                    .help(format!("`mesh backfill cancel {id}`, then run it again")));
+            }
+        }
+        if let Some(differences) = differences {
+            differences.check()?;
+        }
+        let mut moved = Vec::new();
+        Current::change(&archive.place, |current| {
+            for project in &plan.projects {
+                let live = current.generation(project.project.as_str());
+                // A process that was killed after the move left the record behind.
+                if live == Some(generation.as_str()) {
+                    continue;
+                }
+                if live != project.live.as_deref() {
+                    let what =
+                        format!("another enrichment of {} became live meanwhile", project.project);
+                    return Err(BackfillError::new(action(), BackfillErrorKind::InTheWay(what)).help(
+                        "what it kept is of the one before: run it again, little of it is to be done",
+                    ));
+                }
+                current.set(&project.project, &generation);
+            }
+            Ok(())
+        })?;
+        for project in &plan.projects {
+            moved.push(Moved {
+                project: project.project.to_string(),
+                from: project.live.clone(),
+                to: Some(generation.clone()),
+            });
+        }
+        self.tell(&record.archive, archive)?;
+        Ok(moved)
+    }
+
+    /// Makes the enrichments before the live ones live again, in one move; of all projects that
+    /// have one, if none is named.
+    ///
+    /// # Errors
+    /// When there is nothing to go back from.
+    pub fn rollback(
+        &self,
+        archive: &OpenArchive,
+        projects: &[ProjectName],
+    ) -> Result<Vec<Moved>, BackfillError> {
+        let name = archive.manifest.archive.name.to_string();
+        let _alone = self.alone(&name)?;
+        let mut moved = Vec::new();
+        let known = archive.current()?;
+        let all: Vec<ProjectName> = known.projects.keys().cloned().collect();
+        let chosen = if projects.is_empty() { all } else { projects.to_vec() };
+        let nothing = |what: String| {
+            let help = "`mesh backfill status` shows what is live";
+            BackfillError::usage(format!("roll back {name}"), what, help)
+        };
+        if chosen.is_empty() {
+            return Err(nothing("it has no enrichment".into()));
+        }
+        Current::change(&archive.place, |current| {
+            for project in &chosen {
+                current
+                    .back(project)
+                    .ok_or_else(|| nothing(format!("it has no enrichment by {project}")))?;
+            }
+            Ok(())
+        })?;
+        let now = archive.current()?;
+        for project in &chosen {
+            moved.push(Moved {
+                project: project.to_string(),
+                from: known.generation(project.as_str()).map(ToOwned::to_owned),
+                to: now.generation(project.as_str()).map(ToOwned::to_owned),
+            });
+        }
+        self.tell(&name, archive)?;
+        Ok(moved)
+    }
+
+    /// Writes down which backfills of an archive are live, as its readers see it.
+    fn tell(&self, name: &str, archive: &OpenArchive) -> Result<(), BackfillError> {
+        let current = archive.current()?;
+        for record in self.runtime.block_on(self.registry.backfills())? {
+            if record.archive != name {
+                continue;
+            }
+            let Ok(plan) = serde_json::from_value::<Plan>(record.plan.clone()) else { continue };
+            let generation = plan.generation();
+            let is_live = plan.projects.iter().any(|project| {
+                current.generation(project.project.as_str()) == Some(generation.as_str())
+            });
+            let stands = plan.projects.iter().all(|project| {
+                current.generation(project.project.as_str()) == project.live.as_deref()
+            });
+            let state = match (record.state, is_live) {
+                // It was made beside something that is not live any more.
+                (BackfillState::Done, false) if !stands => BackfillState::Superseded,
+                (BackfillState::Done | BackfillState::Superseded, true) => BackfillState::Live,
+                (BackfillState::Live, false) => BackfillState::Superseded,
+                _ => continue,
+            };
+            self.runtime.block_on(self.registry.set_backfill(record.id, state, None))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a backfill up: a running one is asked to stop, and what it wrote is removed.
+    ///
+    /// # Errors
+    /// When it is live, or what it wrote cannot be removed.
+    pub fn cancel(&self, id: BackfillId, archive: &OpenArchive) -> Result<bool, BackfillError> {
+        let (record, plan) = self.find(id)?;
+        let Some(_alone) = self.locks.try_work(&format!("backfill-{}", record.archive))? else {
+            let ask = self.registry.ask_backfill(id, mesh_store::Wanted::Cancel);
+            self.runtime.block_on(ask)?;
+            return Ok(false);
+        };
+        let current = archive.current()?;
+        let generation = plan.generation();
+        let seen = plan
+            .projects
+            .iter()
+            .any(|project| current.needs(project.project.as_str(), &generation));
+        if seen {
+            let what = "readers see what it left, or a rollback leads to it";
+            let help = format!("`mesh backfill rollback {}` goes back", record.archive);
+            return Err(BackfillError::usage(format!("cancel backfill {id}"), what, help));
+        }
+        for project in &plan.projects {
+            archive.generation(project.project.as_str(), &generation).remove()?;
+        }
+        let _ = std::fs::remove_file(self.answers(plan.key()));
+        let set = self.registry.set_backfill(id, BackfillState::Cancelled, None);
+        self.runtime.block_on(set)?;
+        Ok(true)
+    }
+
+    /// Removes generations that nobody sees, that no rollback leads to, and that no backfill is
+    /// about to make live. Without `remove` it only says which.
+    ///
+    /// # Errors
+    /// When the enrichments cannot be listed or removed.
+    pub fn collect(
+        &self,
+        archive: &OpenArchive,
+        keep: usize,
+        remove: Removal,
+    ) -> Result<Collected, BackfillError> {
+        let name = archive.manifest.archive.name.to_string();
+        let _alone = self.alone(&name)?;
+        let mut open = Vec::new();
+        for record in self.runtime.block_on(self.registry.backfills())? {
+            let wanted = record.state.is_unfinished() || record.state == BackfillState::Done;
+            if record.archive == name
+                && wanted
+                && let Ok(plan) = serde_json::from_value::<Plan>(record.plan)
+            {
+                open.push(plan.generation());
+            }
+        }
+        if remove == Removal::Now {
+            Current::change(&archive.place, |current| {
+                current.forget(keep);
+                Ok(())
+            })?;
+        }
+        let mut current = archive.current()?;
+        current.forget(keep);
+        let mut collected = Collected::default();
+        for project in archive.place.folders()? {
+            let place = archive.place.below(&project);
+            for generation in place.folders()? {
+                if current.needs(&project, &generation) || open.contains(&generation) {
+                    continue;
+                }
+                if remove == Removal::Now {
+                    collected.bytes += place.below(&generation).remove()?;
+                }
+                collected.generations.push((project.clone(), generation));
+            }
+        }
+        Ok(collected)
+    }
+}
+
+/// Whether a collection removes what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It only says what it would remove.
+    Later,
+    /// It removes it.
+    Now,
+}

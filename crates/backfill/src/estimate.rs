@@ -1,0 +1,383 @@
+//! What a backfill would do, how long it would take and how large it would be: counted on all
+//! documents, measured on some of them. Nothing is changed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use mesh_archive::{Span, Watch};
+use mesh_core::{Cancel, ModelVersion, NoProgress, Unit};
+use serde::Serialize;
+
+use crate::{
+    BackfillError,
+    answers::AnswerLog,
+    chunk::{Chunk, Work},
+    generation,
+    job::Job,
+    select::Choice,
+};
+
+/// What a backfill would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Estimate {
+    /// The archive.
+    pub archive: String,
+    /// Documents.
+    pub rows: u64,
+    /// Different inputs among them.
+    pub distinct: u64,
+    /// Chunks that they are cut into.
+    pub chunks: usize,
+    /// What it would be for each project.
+    pub projects: Vec<ProjectEstimate>,
+    /// How long it would take, in seconds, with so many threads.
+    pub seconds: Range,
+    /// How large what it leaves would be, in bytes.
+    pub bytes: Range,
+    /// Threads that would answer.
+    pub threads: usize,
+    /// Documents that it was measured on.
+    pub sampled: u64,
+}
+
+/// What a backfill would do for a project.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProjectEstimate {
+    /// The project.
+    pub project: String,
+    /// The model version that would answer.
+    pub version: ModelVersion,
+    /// Documents to be done.
+    pub todo: u64,
+    /// Of those, by reason.
+    pub why: BTreeMap<&'static str, u64>,
+    /// Documents that stay as they are, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// Documents that cannot be done, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Documents that one thread answers in a second.
+    pub rows_per_second: Option<f64>,
+}
+
+/// A value, and where it lies with a probability of 95 per cent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Range {
+    /// The likeliest value.
+    pub value: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+/// Documents of a block that is measured.
+const BLOCK: usize = 64;
+/// How long is measured.
+const BUDGET: Duration = Duration::from_secs(4);
+/// Blocks that are measured however long they take.
+const MIN_BLOCKS: usize = 6;
+const MAX_BLOCKS: usize = 4_000;
+/// What a machine's speed changes by itself, as a share.
+const NOISE: f64 = 0.03;
+
+/// What was measured of one block for one project.
+#[derive(Debug, Clone, Copy, Default)]
+struct Measured {
+    /// Documents that the model was asked about, identical ones once.
+    rows: f64,
+    /// Documents that were to be done.
+    todo: f64,
+    seconds: f64,
+    /// Rows of the part, and its bytes beyond those of an empty one.
+    kept: f64,
+    bytes: f64,
+}
+
+impl Job {
+    /// Counts what is to be done, and measures how long it takes.
+    ///
+    /// # Errors
+    /// When the archive or an enrichment cannot be read.
+    pub fn estimate(&self, threads: usize, watch: Watch<'_>) -> Result<Estimate, BackfillError> {
+        let (projects, todo) = self.count(watch)?;
+        let blocks = self.blocks(&todo);
+        let measured = self.measure(&blocks, threads, watch)?;
+        Ok(self.conclude(projects, &measured, threads))
+    }
+
+    /// Counts the choices for all documents; also says which chunks hold some to be done.
+    fn count(&self, watch: Watch<'_>) -> Result<(Vec<ProjectEstimate>, Vec<usize>), BackfillError> {
+        let mut projects: Vec<ProjectEstimate> = self
+            .projects
+            .iter()
+            .map(|project| ProjectEstimate {
+                project: project.plan.project.to_string(),
+                version: project.plan.version,
+                todo: 0,
+                why: BTreeMap::new(),
+                skipped: BTreeMap::new(),
+                rejected: BTreeMap::new(),
+                rows_per_second: None,
+            })
+            .collect();
+        let task = watch.progress.begin("count", Some(self.survey.rows), Unit::Items);
+        let mut busy = Vec::new();
+        for (number, span) in self.spans.iter().enumerate() {
+            watch.cancel.check()?;
+            let chunk = Chunk::read(self, span)?;
+            let mut any = false;
+            for (project, told) in self.projects.iter().zip(&mut projects) {
+                for choice in chunk.choices(self, project)?.0 {
+                    match choice {
+                        Choice::Enrich(why) => {
+                            any = true;
+                            told.todo += 1;
+                            *told.why.entry(why.as_str()).or_default() += 1;
+                        }
+                        Choice::Keep(_, why) | Choice::Skip(why) => {
+                            *told.skipped.entry(why.as_str()).or_default() += 1;
+                        }
+                        Choice::Reject(reason) => {
+                            *told.rejected.entry(reason.kind).or_default() += 1;
+                        }
+                    }
+                }
+            }
+            if any {
+                busy.push(number);
+            }
+            task.advance(span.rows);
+        }
+        Ok((projects, busy))
+    }
+
+    /// Blocks of the chunks where there is something to do, in an order of which every beginning
+    /// is spread over all of them.
+    fn blocks(&self, busy: &[usize]) -> Vec<Span> {
+        let mut blocks = Vec::new();
+        for chunk in busy {
+            let Some(span) = self.spans.get(*chunk) else { continue };
+            let mut first = 0;
+            while first < span.rows {
+                blocks.push((*chunk, first, (span.rows - first).min(BLOCK as u64)));
+                first += BLOCK as u64;
+            }
+        }
+        // Steps of the golden section come near every place before they come back to one.
+        let count = blocks.len();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a place in a list"
+        )]
+        let step = ((count as f64 * 0.618_034) as usize).max(1);
+        let step = (step..).find(|step| gcd(*step, count) == 1).unwrap_or(1);
+        let order = (0..count.min(MAX_BLOCKS)).map(|at| (at * step + count / 2) % count.max(1));
+        let block = |at: usize| {
+            let (chunk, first, rows) = *blocks.get(at)?;
+            let span = self.spans.get(chunk)?;
+            Some(Span { first: span.first + first, rows, ..span.clone() })
+        };
+        order.filter_map(block).collect()
+    }
+
+    fn measure(
+        &self,
+        blocks: &[Span],
+        threads: usize,
+        watch: Watch<'_>,
+    ) -> Result<Vec<Vec<Measured>>, BackfillError> {
+        let folder = tempfile::tempdir().map_err(|error| {
+            let kind = crate::BackfillErrorKind::Write(std::env::temp_dir().display().to_string());
+            BackfillError::new("measure", kind).because(error)
+        })?;
+        let answers = AnswerLog::open(&folder.path().join("answers"))?;
+        let task = watch.progress.begin("measure", None, Unit::Items);
+        let (next, all) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let failed: Mutex<Option<BackfillError>> = Mutex::new(None);
+        let cancel: &Cancel = watch.cancel;
+        let work = Work { job: self, answers: &answers, progress: &NoProgress, cancel };
+        let started = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..threads.max(1) {
+                scope.spawn(|| {
+                    let mut warm = false;
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let enough =
+                            at >= MIN_BLOCKS.max(threads * 2) && started.elapsed() > BUDGET;
+                        let Some(span) = blocks.get(at).filter(|_| !enough) else { return };
+                        // The first one also loads what is needed once.
+                        if !std::mem::replace(&mut warm, true) && blocks.len() > threads * 2 {
+                            drop(work.measure(span));
+                        }
+                        match work.measure(span) {
+                            Ok(found) => {
+                                task.advance(span.rows);
+                                all.lock().unwrap_or_else(PoisonError::into_inner).push(found);
+                            }
+                            Err(error) => {
+                                failed
+                                    .lock()
+                                    .unwrap_or_else(PoisonError::into_inner)
+                                    .get_or_insert(error);
+                                return;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        drop(task);
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of documents")]
+    fn conclude(
+        &self,
+        mut projects: Vec<ProjectEstimate>,
+        measured: &[Vec<Measured>],
+        threads: usize,
+    ) -> Estimate {
+        let (mut seconds, mut bytes) = (Range::default(), Range::default());
+        let unique = self.survey.distinct as f64 / self.survey.rows.max(1) as f64;
+        for (at, told) in projects.iter_mut().enumerate() {
+            let own: Vec<Measured> =
+                measured.iter().filter_map(|block| block.get(at)).copied().collect();
+            let todo = told.todo as f64 * unique;
+            let time = ratio(own.iter().map(|block| (block.rows, block.seconds)));
+            told.rows_per_second = (time.value > 0.0).then(|| 1.0 / time.value);
+            let scale = todo / threads.max(1) as f64;
+            seconds = seconds.plus(time.times(scale));
+            let size = ratio(own.iter().map(|block| (block.kept, block.bytes)));
+            // Of what is done, some is rejected: that leaves no row.
+            let left = ratio(own.iter().map(|block| (block.todo, block.kept)));
+            let kept =
+                told.todo as f64 * left.value.min(1.0) + told.skipped.values().sum::<u64>() as f64;
+            bytes = bytes.plus(size.times(kept));
+            let empty = self.projects.get(at).and_then(|project| self.empty(project));
+            let overhead = empty.unwrap_or(0.0) * self.spans.len() as f64;
+            bytes = bytes.plus(Range { value: overhead, low: overhead, high: overhead });
+        }
+        Estimate {
+            archive: self.plan.archive.to_string(),
+            rows: self.survey.rows,
+            distinct: self.survey.distinct,
+            chunks: self.spans.len(),
+            projects,
+            seconds,
+            bytes,
+            threads,
+            sampled: (measured.len() * BLOCK)
+                .min(usize::try_from(self.survey.rows).unwrap_or(usize::MAX))
+                as u64,
+        }
+    }
+
+    /// Bytes of a part without rows.
+    fn empty(&self, project: &crate::job::ProjectJob) -> Option<f64> {
+        let batch = arrow_array::RecordBatch::new_empty(project.table.clone());
+        let bytes = generation::encode(&batch, self.key, &generation::Counts::default()).ok()?;
+        #[expect(clippy::cast_precision_loss, reason = "some thousand bytes")]
+        Some(bytes.len() as f64)
+    }
+}
+
+impl Work<'_> {
+    /// Does a block for every project, and says what it took; nothing is kept.
+    fn measure(&self, span: &Span) -> Result<Vec<Measured>, BackfillError> {
+        let chunk = Chunk::read(self.job, span)?;
+        let mut enriched = self.read(&chunk)?;
+        let mut all = Vec::new();
+        for project in &self.job.projects {
+            let started = Instant::now();
+            let made = self.make(project, &chunk, &enriched)?;
+            let bytes = generation::encode(&made.batch, self.job.key, &made.counts)?.len();
+            let seconds = started.elapsed().as_secs_f64();
+            let empty = self.job.empty(project).unwrap_or_default();
+            #[expect(clippy::cast_precision_loss, reason = "counts of some documents")]
+            all.push(Measured {
+                rows: made.asked as f64,
+                todo: (made.asked + made.counts.repeated) as f64,
+                seconds,
+                kept: made.batch.num_rows() as f64,
+                bytes: (bytes as f64 - empty).max(0.0),
+            });
+            let rows = crate::chunk::beside(
+                &made.batch,
+                &project.plan.columns,
+                &self.job.plan.key_column,
+                &chunk,
+            );
+            enriched.insert(project.plan.project.to_string(), rows);
+        }
+        Ok(all)
+    }
+}
+
+impl Range {
+    fn plus(self, other: Self) -> Self {
+        // Errors of different projects do not add up: their squares do.
+        let spread = |one: f64, two: f64| one.hypot(two);
+        let value = self.value + other.value;
+        let low = value - spread(self.value - self.low, other.value - other.low);
+        let high = value + spread(self.high - self.value, other.high - other.value);
+        Self { value, low: low.max(0.0), high }
+    }
+
+    fn times(self, factor: f64) -> Self {
+        let Self { value, low, high } = self;
+        Self { value: value * factor, low: low * factor, high: high * factor }
+    }
+}
+
+/// The ratio of the sums of pairs, with its interval: Cochran, Sampling Techniques, chapter 6.
+fn ratio(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> Range {
+    let (count, below, above) = pairs
+        .clone()
+        .fold((0.0, 0.0, 0.0), |(count, x, y), (below, above)| (count + 1.0, x + below, y + above));
+    if below <= 0.0 || count < 1.0 {
+        return Range::default();
+    }
+    let value: f64 = above / below;
+    let squares: f64 = pairs.map(|(x, y)| (y - value * x).powi(2)).sum();
+    let error = match count > 1.0 {
+        true => (squares / (count * (count - 1.0))).sqrt() / (below / count),
+        false => value,
+    };
+    let spread = (1.96 * error).hypot(NOISE * value);
+    Range { value, low: (value - spread).max(0.0), high: value + spread }
+}
+
+const fn gcd(mut one: usize, mut two: usize) -> usize {
+    while two != 0 {
+        (one, two) = (two, one % two);
+    }
+    one
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ratio_of_sums_has_an_interval() {
+        let exact = ratio([(1.0, 2.0), (3.0, 6.0), (2.0, 4.0)].into_iter());
+        assert!((exact.value - 2.0).abs() < 1e-12);
+        assert!(exact.high - exact.low < 0.13 * exact.value, "{exact:?}");
+        let spread = ratio([(1.0, 1.0), (1.0, 3.0), (1.0, 2.0), (1.0, 2.0)].into_iter());
+        assert!(spread.low < 1.5 && spread.high > 2.5, "{spread:?}");
+        assert_eq!(ratio(std::iter::empty()), Range::default());
+    }
+}

@@ -1,0 +1,451 @@
+//! A backfill that is ready to be measured or run: its plan, and all that its chunks need.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fmt,
+    sync::Arc,
+};
+
+use arrow_schema::{Field, SchemaRef};
+use mesh_archive::{Format, Span, Watch};
+use mesh_core::{
+    Digest, ModelVersion, Predictor, ProjectName, ProjectSchema, did_you_mean,
+    manifest::{BackfillTable, InputColumn, ProjectManifest},
+};
+use mesh_filter::Filter;
+
+use crate::{
+    BackfillError, BackfillErrorKind, OpenArchive,
+    columns::PredictionColumns,
+    generation::Generation,
+    inputs::text_in,
+    keys::{FileStamp, KeyHash},
+    place::Place,
+    plan::{Only, PLAN_FORMAT, Plan, ProjectPlan},
+    pointer::Current,
+    survey::Survey,
+};
+
+/// What answers for a project.
+#[derive(Clone)]
+pub struct Enricher {
+    /// The project's manifest.
+    pub manifest: Arc<ProjectManifest>,
+    /// The model version.
+    pub version: ModelVersion,
+    /// The digest of the compiled model, or what stands for it in a project without one.
+    pub digest: String,
+    /// The model.
+    pub predictor: Arc<dyn Predictor>,
+}
+
+/// Which rows of an archive are to be done.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Which ones at all.
+    pub only: Only,
+    /// What selects among them: a WHERE of SQL.
+    pub filter: Option<String>,
+    /// What another backfill left, whose rows stay where nothing is to be done; else what is live.
+    pub onto: Option<Plan>,
+}
+
+/// A backfill that can be measured and run.
+pub struct Job {
+    pub(crate) archive: OpenArchive,
+    pub(crate) plan: Plan,
+    pub(crate) key: Digest,
+    pub(crate) files: Vec<FileStamp>,
+    pub(crate) spans: Vec<Span>,
+    pub(crate) survey: Survey,
+    pub(crate) filter: Option<Filter>,
+    /// The columns of the documents that are read.
+    pub(crate) columns: Vec<String>,
+    /// Those of them that are inputs of models.
+    pub(crate) inputs: Vec<String>,
+    pub(crate) projects: Vec<ProjectJob>,
+    /// By project, the answers that are taken and not made anew.
+    pub(crate) reads: BTreeMap<String, Generation>,
+}
+
+/// What a project does in a backfill.
+pub(crate) struct ProjectJob {
+    pub(crate) plan: ProjectPlan,
+    pub(crate) schema: ProjectSchema,
+    pub(crate) predictor: Arc<dyn Predictor>,
+    pub(crate) columns: PredictionColumns,
+    /// The columns of its parts.
+    pub(crate) table: SchemaRef,
+    pub(crate) base: Option<Generation>,
+    /// Keys of what the base rejected.
+    pub(crate) failed: HashSet<KeyHash>,
+    /// Where its generation is kept.
+    pub(crate) place: Place,
+    pub(crate) limits: BackfillTable,
+}
+
+/// Chunks that an archive is cut into, at least: so little is lost with one.
+const CHUNKS: u64 = 400;
+/// Documents of a chunk.
+const MIN_ROWS: u64 = 128;
+const MAX_ROWS: u64 = 16_384;
+/// Bytes of the inputs of a chunk.
+const MAX_BYTES: u64 = 32 << 20;
+
+impl Job {
+    /// Looks at all documents, and decides what is to be done.
+    ///
+    /// # Errors
+    /// When the archive cannot be read, or does not have what the projects need.
+    pub fn new(
+        archive: OpenArchive,
+        enrichers: Vec<Enricher>,
+        selection: &Selection,
+        watch: Watch<'_>,
+    ) -> Result<Self, BackfillError> {
+        let current = archive.current()?;
+        let enrichers = in_order(&archive, enrichers)?;
+        let schema = archive.table.schema()?;
+        let key_column = archive.manifest.archive.key.clone();
+        let key = schema.field_with_name(&key_column).ok();
+        let key = key.ok_or_else(|| no_column(&archive, &schema, &key_column, "its key"))?.clone();
+        let filter = selection.filter.as_deref().map(Filter::parse).transpose()?;
+        if let Some(filter) = &filter {
+            filter.check(&schema)?;
+        }
+        let mut job = Vec::new();
+        let mut reads = BTreeMap::new();
+        let mut inputs = BTreeSet::new();
+        let some = filter.is_some() || selection.only == Only::Rejected;
+        for enricher in &enrichers {
+            let project =
+                ProjectJob::new(&archive, enricher, &current, selection.onto.as_ref(), &key)?;
+            if some && project.base.is_none() && project.plan.base.is_some() {
+                let what = format!(
+                    "the columns of {} are not what they were, so all rows are to be done",
+                    project.plan.project
+                );
+                let help = "leave out --where; what is live has the old columns until the cutover";
+                return Err(BackfillError::usage("plan the backfill", what, help));
+            }
+            let doing = |name: &str| enrichers.iter().any(|e| e.name().as_str() == name);
+            for column in columns_of(&project.plan) {
+                match taken(&schema, &column) {
+                    None if schema.field_with_name(&column).is_ok() => {
+                        inputs.insert(column);
+                    }
+                    None => {
+                        let what = format!("an input of {}", project.plan.project);
+                        return Err(no_column(&archive, &schema, &column, &what));
+                    }
+                    Some((other, _)) if doing(other) => {}
+                    Some((other, field)) => {
+                        let live = read_live(&archive, &current, other, field, &project.plan)?;
+                        reads.insert(other.to_owned(), live);
+                    }
+                }
+            }
+            job.push(project);
+        }
+        let inputs: Vec<String> = inputs.into_iter().collect();
+        let survey = Survey::of(&archive.table, &key_column, &inputs, watch)?;
+        let mut columns = vec![key_column.clone()];
+        let filtered = filter.iter().flat_map(|filter| filter.columns().to_vec());
+        for column in inputs.iter().cloned().chain(filtered) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        let files = archive.stamps();
+        let plan = Plan {
+            format: PLAN_FORMAT,
+            archive: archive.manifest.archive.name.clone(),
+            url: archive.manifest.archive.url.clone(),
+            files: files.clone(),
+            key_column,
+            projects: job.iter().map(|project| project.plan.clone()).collect(),
+            reads: reads
+                .keys()
+                .filter_map(|name| Some((name.clone(), current.generation(name)?.to_owned())))
+                .collect(),
+            only: selection.only,
+            filter: filter.as_ref().map(|filter| filter.sql().to_owned()),
+            rows: survey.rows,
+            chunk_rows: chunk_rows(&survey),
+        };
+        let generation = plan.generation();
+        for project in &mut job {
+            project.place = archive.generation(project.plan.project.as_str(), &generation);
+        }
+        Ok(Self {
+            key: plan.key(),
+            files,
+            spans: survey.marks.spans(plan.chunk_rows),
+            survey,
+            filter,
+            columns,
+            inputs,
+            projects: job,
+            reads,
+            archive,
+            plan,
+        })
+    }
+
+    /// What is to be done.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How many documents there are.
+    #[must_use]
+    pub const fn rows(&self) -> u64 {
+        self.survey.rows
+    }
+
+    /// How many chunks they are cut into.
+    #[must_use]
+    pub const fn chunks(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether values are texts whatever they say.
+    pub(crate) fn untyped(&self) -> bool {
+        matches!(self.archive.table.format(), Format::Csv | Format::Tsv)
+    }
+}
+
+impl Enricher {
+    fn name(&self) -> &ProjectName {
+        &self.manifest.project.name
+    }
+
+    /// What it takes, by its manifest and the archive's.
+    fn input(&self, archive: &OpenArchive) -> BTreeMap<String, InputColumn> {
+        let own = self.manifest.backfill.as_ref().map(|table| &table.input);
+        self.merged(archive, own, &archive.manifest.input)
+    }
+
+    fn parameters(&self, archive: &OpenArchive) -> BTreeMap<String, InputColumn> {
+        let own = self.manifest.backfill.as_ref().map(|table| &table.parameters);
+        self.merged(archive, own, &archive.manifest.parameters)
+    }
+
+    fn merged(
+        &self,
+        archive: &OpenArchive,
+        own: Option<&BTreeMap<String, InputColumn>>,
+        given: &BTreeMap<String, BTreeMap<String, InputColumn>>,
+    ) -> BTreeMap<String, InputColumn> {
+        let columns = &archive.manifest.archive.columns;
+        let named = |name: &str| columns.get(name).map_or(name, String::as_str).to_owned();
+        let own = own.into_iter().flatten();
+        let own = own.map(|(field, column)| (field.clone(), column.renamed(&named)));
+        let given = given.get(self.name().as_str()).into_iter().flatten();
+        own.chain(given.map(|(field, column)| (field.clone(), column.clone()))).collect()
+    }
+}
+
+impl ProjectJob {
+    fn new(
+        archive: &OpenArchive,
+        enricher: &Enricher,
+        current: &Current,
+        onto: Option<&Plan>,
+        key: &Field,
+    ) -> Result<Self, BackfillError> {
+        let name = enricher.name();
+        let schema = enricher.predictor.schema();
+        let (input, parameters) = (enricher.input(archive), enricher.parameters(archive));
+        if input.is_empty() {
+            let what = format!("nothing says which columns {name} takes");
+            let help = format!(
+                "add to its manifest: [backfill] with input = {{ content = \"text\" }}, or to \
+                 {}: [input.{name}]",
+                crate::ArchiveFile::file(archive.manifest.archive.name.as_str()).display()
+            );
+            return Err(BackfillError::usage("plan the backfill", what, help));
+        }
+        for (table, mapping, schema) in
+            [("input", &input, &schema.attributes), ("parameters", &parameters, &schema.parameters)]
+        {
+            let known = schema.as_value().get("properties").and_then(serde_json::Value::as_object);
+            let Some(known) = known else { continue };
+            if let Some(field) = mapping.keys().find(|field| !known.contains_key(*field)) {
+                let what = format!("{name} has no field `{field}` for `{table}` of [backfill]");
+                let hint = did_you_mean(field, known.keys().map(String::as_str));
+                let all: Vec<&str> = known.keys().map(String::as_str).collect();
+                let help = format!("{hint}It has: {}", all.join(", "));
+                return Err(BackfillError::usage("plan the backfill", what, help));
+            }
+        }
+        let limits = enricher.manifest.backfill.clone().unwrap_or_default();
+        let columns = PredictionColumns::of(name.as_str(), &schema, &limits.columns, key.name())?;
+        let told: Vec<(String, String)> =
+            columns.fields().map(|(field, name)| (field.to_owned(), name.to_owned())).collect();
+        let live = current.generation(name.as_str()).map(ToOwned::to_owned);
+        let begun = onto.map(Plan::generation).or_else(|| live.clone());
+        let base = match &begun {
+            Some(begun) => Some(open_live(archive, name.as_str(), begun)?),
+            None => None,
+        };
+        // Rows with other columns cannot stay beside new ones: all are done anew.
+        let base = base.filter(|base| {
+            base.manifest().columns == told && base.manifest().key_column == *key.name()
+        });
+        let failed = base.as_ref().map(rejected_keys).transpose()?.unwrap_or_default();
+        let plan = ProjectPlan {
+            project: name.clone(),
+            task: enricher.manifest.project.task,
+            version: enricher.version,
+            digest: enricher.digest.clone(),
+            input,
+            parameters,
+            columns: told,
+            live,
+            base: begun,
+        };
+        Ok(Self {
+            plan,
+            schema,
+            predictor: Arc::clone(&enricher.predictor),
+            table: columns.schema(key),
+            columns,
+            base,
+            failed,
+            place: archive.place.clone(),
+            limits,
+        })
+    }
+}
+
+/// Documents of a chunk: few enough that little is lost with one, and that they fit in memory.
+fn chunk_rows(survey: &Survey) -> u64 {
+    let mean = survey.bytes / survey.rows.max(1);
+    let fitting = MAX_BYTES / mean.max(1);
+    (survey.rows / CHUNKS).clamp(MIN_ROWS, MAX_ROWS).min(fitting).max(1)
+}
+
+/// The columns that a project reads, each once.
+fn columns_of(plan: &ProjectPlan) -> BTreeSet<String> {
+    let all = plan.input.values().chain(plan.parameters.values());
+    all.flat_map(InputColumn::names).map(ToOwned::to_owned).collect()
+}
+
+/// A column `project.field`, where the documents have no column of that name.
+fn taken<'a>(schema: &SchemaRef, column: &'a str) -> Option<(&'a str, &'a str)> {
+    if schema.field_with_name(column).is_ok() {
+        return None;
+    }
+    column.split_once('.')
+}
+
+/// The projects, each after those whose answers it takes.
+fn in_order(
+    archive: &OpenArchive,
+    mut left: Vec<Enricher>,
+) -> Result<Vec<Enricher>, BackfillError> {
+    let schema = archive.table.schema()?;
+    let mut ordered: Vec<Enricher> = Vec::new();
+    while !left.is_empty() {
+        let waits = |enricher: &Enricher| {
+            let (input, parameters) = (enricher.input(archive), enricher.parameters(archive));
+            let all = input.values().chain(parameters.values()).flat_map(InputColumn::names);
+            let mut taken = all.filter_map(|column| taken(&schema, column));
+            taken.any(|(project, _)| {
+                left.iter().any(|other| {
+                    other.name().as_str() == project && other.name() != enricher.name()
+                })
+            })
+        };
+        let Some(next) = left.iter().position(|enricher| !waits(enricher)) else {
+            let names: Vec<&str> = left.iter().map(|e| e.name().as_str()).collect();
+            let what = format!("{} wait for each other's answers", names.join(" and "));
+            let help = "let one of them take a column of the documents instead";
+            return Err(BackfillError::usage("plan the backfill", what, help));
+        };
+        ordered.push(left.remove(next));
+    }
+    Ok(ordered)
+}
+
+/// The generation that readers see of a project.
+pub(crate) fn open_live(
+    archive: &OpenArchive,
+    project: &str,
+    generation: &str,
+) -> Result<Generation, BackfillError> {
+    let place = archive.generation(project, generation);
+    let shown = place.shown("");
+    Generation::open(place)?.ok_or_else(|| {
+        let kind = BackfillErrorKind::Damaged(shown);
+        BackfillError::new("read the live enrichment", kind).help(format!(
+            "`mesh backfill rollback {}` goes back to the one before",
+            archive.manifest.archive.name
+        ))
+    })
+}
+
+fn read_live(
+    archive: &OpenArchive,
+    current: &Current,
+    other: &str,
+    field: &str,
+    plan: &ProjectPlan,
+) -> Result<Generation, BackfillError> {
+    let name = &archive.manifest.archive.name;
+    let Some(live) = current.generation(other) else {
+        let what =
+            format!("{} takes `{other}.{field}`, and {other} has told nothing yet", plan.project);
+        let help = format!("name both: `mesh backfill run {name} {other} {}`", plan.project);
+        return Err(BackfillError::usage("plan the backfill", what, help));
+    };
+    let live = open_live(archive, other, live)?;
+    let known = &live.manifest().columns;
+    if !known.iter().any(|(known, _)| known == field) {
+        let fields: Vec<&str> = known.iter().map(|(field, _)| field.as_str()).collect();
+        let what = format!("{other} tells no `{field}`");
+        let help = format!("it tells: {}", fields.join(", "));
+        return Err(BackfillError::usage("plan the backfill", what, help));
+    }
+    Ok(live)
+}
+
+fn rejected_keys(base: &Generation) -> Result<HashSet<KeyHash>, BackfillError> {
+    let mut keys = HashSet::new();
+    for at in 0..base.manifest().parts.len() {
+        let Some(rejects) = base.rejects(at)? else { continue };
+        for row in 0..rejects.num_rows() {
+            if let Some(key) = text_in(&rejects, &base.manifest().key_column, row) {
+                keys.insert(KeyHash::of(&key));
+            }
+        }
+    }
+    Ok(keys)
+}
+
+fn no_column(archive: &OpenArchive, schema: &SchemaRef, column: &str, what: &str) -> BackfillError {
+    let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let hint = did_you_mean(column, known.iter().copied());
+    let name = &archive.manifest.archive.name;
+    let told = format!("the archive {name} has no column `{column}`, {what}");
+    let help = format!(
+        "{hint}It has: {}. Name another in [input.<project>] of {}",
+        known.join(", "),
+        crate::ArchiveFile::file(name.as_str()).display()
+    );
+    BackfillError::usage("plan the backfill", told, mesh_core::printable(&help))
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Enricher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enricher").field("project", self.name()).finish_non_exhaustive()
+    }
+}

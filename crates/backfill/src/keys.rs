@@ -1,0 +1,234 @@
+//! The keys of an archive: each once, and where.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, BufWriter, Read, Write},
+    os::unix::fs::FileExt,
+};
+
+use mesh_core::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{BackfillError, BackfillErrorKind};
+
+/// A file of an archive, as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileStamp {
+    /// Its name in the archive.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// What tells one state of it from another.
+    pub stamp: String,
+}
+
+/// The first half of a SHA-256 digest: no two keys of any archive share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct KeyHash(u128);
+
+impl KeyHash {
+    pub(crate) fn of(text: &str) -> Self {
+        let digest = Digest::of(text.as_bytes());
+        let half = digest.as_bytes().first_chunk::<16>().copied().unwrap_or_default();
+        Self(u128::from_be_bytes(half))
+    }
+
+    pub(crate) const fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    const fn bucket(self) -> usize {
+        (self.0 >> (128 - BUCKET_BITS)) as usize
+    }
+}
+
+const BUCKET_BITS: u32 = 7;
+const BUCKETS: usize = 1 << BUCKET_BITS;
+/// Bytes of an entry: a hash, and a number.
+const ENTRY: usize = 24;
+
+/// Hashes with a number each, by the hundred million: they lie in a temporary file, of which a
+/// hundredth is in memory at a time.
+#[derive(Debug)]
+pub(crate) struct KeyIndex {
+    file: File,
+    /// Where each bucket begins, in entries.
+    starts: Vec<u64>,
+}
+
+/// What an index is built with.
+pub(crate) struct KeyIndexBuilder {
+    buckets: Vec<BufWriter<File>>,
+    counts: Vec<u64>,
+}
+
+impl KeyIndex {
+    pub(crate) fn builder() -> Result<KeyIndexBuilder, BackfillError> {
+        let bucket = || Ok(BufWriter::with_capacity(ENTRY * 256, tempfile::tempfile()?));
+        let buckets: io::Result<Vec<_>> = (0..BUCKETS).map(|_| bucket()).collect();
+        Ok(KeyIndexBuilder { buckets: buckets.map_err(scratch)?, counts: vec![0; BUCKETS] })
+    }
+
+    /// The number of a hash: the least, where there are several.
+    pub(crate) fn find(&self, hash: KeyHash) -> Option<u64> {
+        let bucket = hash.bucket();
+        let (mut low, mut high) = (*self.starts.get(bucket)?, *self.starts.get(bucket + 1)?);
+        let mut entry = [0; ENTRY];
+        let mut found = None;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            self.file.read_exact_at(&mut entry, middle * ENTRY as u64).ok()?;
+            let (key, number) = parts(&entry);
+            if key < hash {
+                low = middle + 1;
+            } else {
+                if key == hash {
+                    found = Some(number);
+                }
+                high = middle;
+            }
+        }
+        found
+    }
+}
+
+impl KeyIndexBuilder {
+    pub(crate) fn add(&mut self, hash: KeyHash, number: u64) -> Result<(), BackfillError> {
+        let bucket = hash.bucket();
+        if let (Some(writer), Some(count)) =
+            (self.buckets.get_mut(bucket), self.counts.get_mut(bucket))
+        {
+            let key = hash.0.to_be_bytes();
+            let written =
+                writer.write_all(&key).and_then(|()| writer.write_all(&number.to_be_bytes()));
+            written.map_err(scratch)?;
+            *count += 1;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn build(self) -> Result<KeyIndex, BackfillError> {
+        self.sorted(|_, _| Ok(()))
+    }
+
+    /// As [`KeyIndexBuilder::build`], and shows each hash with its numbers, ascending.
+    pub(crate) fn sorted(
+        self,
+        mut each: impl FnMut(KeyHash, &[u64]) -> Result<(), BackfillError>,
+    ) -> Result<KeyIndex, BackfillError> {
+        let mut out = BufWriter::new(tempfile::tempfile().map_err(scratch)?);
+        let mut starts = vec![0];
+        let mut total = 0;
+        for (writer, count) in self.buckets.into_iter().zip(self.counts) {
+            let entries = read_back(writer, count).map_err(scratch)?;
+            for alike in entries.chunk_by(|one, two| one.0 == two.0) {
+                let Some((hash, _)) = alike.first() else { continue };
+                let numbers: Vec<u64> = alike.iter().map(|(_, number)| *number).collect();
+                each(*hash, &numbers)?;
+            }
+            for (hash, number) in &entries {
+                let written = out.write_all(&hash.0.to_be_bytes());
+                written.and_then(|()| out.write_all(&number.to_be_bytes())).map_err(scratch)?;
+            }
+            total += entries.len() as u64;
+            starts.push(total);
+        }
+        let file = out.into_inner().map_err(|error| scratch(error.into_error()))?;
+        Ok(KeyIndex { file, starts })
+    }
+}
+
+fn read_back(writer: BufWriter<File>, count: u64) -> io::Result<Vec<(KeyHash, u64)>> {
+    let mut file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+    io::Seek::rewind(&mut file)?;
+    let mut reader = BufReader::with_capacity(ENTRY * 4096, file);
+    let mut entry = [0; ENTRY];
+    let mut entries = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
+    for _ in 0..count {
+        reader.read_exact(&mut entry)?;
+        entries.push(parts(&entry));
+    }
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+fn parts(entry: &[u8; ENTRY]) -> (KeyHash, u64) {
+    let key = entry.first_chunk::<16>().copied().unwrap_or_default();
+    let number = entry.last_chunk::<8>().copied().unwrap_or_default();
+    (KeyHash(u128::from_be_bytes(key)), u64::from_be_bytes(number))
+}
+
+fn scratch(error: io::Error) -> BackfillError {
+    let folder = std::env::temp_dir().display().to_string();
+    BackfillError::new("keep the keys of an archive aside", BackfillErrorKind::Write(folder))
+        .because(error)
+        .help("make room there, or name another folder by TMPDIR")
+}
+
+/// A set of rows, a bit each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RowSet {
+    words: Vec<u64>,
+}
+
+impl RowSet {
+    pub(crate) fn insert(&mut self, row: u64) {
+        let word = usize::try_from(row / 64).unwrap_or(usize::MAX);
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        if let Some(bits) = self.words.get_mut(word) {
+            *bits |= 1 << (row % 64);
+        }
+    }
+
+    pub(crate) fn contains(&self, row: u64) -> bool {
+        let word = usize::try_from(row / 64).ok().and_then(|word| self.words.get(word));
+        word.is_some_and(|bits| bits & (1 << (row % 64)) != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_index_finds_the_first_of_each_key(keys in prop::collection::vec("[a-e]{0,2}", 0..200)) {
+            let mut builder = KeyIndex::builder().unwrap();
+            let mut expected: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+            for (key, row) in keys.iter().zip(0..) {
+                builder.add(KeyHash::of(key), row).unwrap();
+                expected.entry(key).or_default().push(row);
+            }
+            let mut seen = Vec::new();
+            let index = builder.sorted(|_, rows| { seen.push(rows.to_vec()); Ok(()) }).unwrap();
+            seen.sort();
+            let mut all: Vec<Vec<u64>> = expected.values().cloned().collect();
+            all.sort();
+            prop_assert_eq!(seen, all);
+            for (key, rows) in expected {
+                prop_assert_eq!(index.find(KeyHash::of(key)), rows.first().copied());
+            }
+            prop_assert_eq!(index.find(KeyHash::of("nowhere")), None);
+        }
+
+        #[test]
+        fn a_row_set_holds_what_was_put_into_it(rows in prop::collection::btree_set(0u64..500, 0..60)) {
+            let mut set = RowSet::default();
+            rows.iter().chain(&rows).for_each(|row| set.insert(*row));
+            for row in 0..600 {
+                prop_assert_eq!(set.contains(row), rows.contains(&row));
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::{
+    Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion,
+    local::LocalFileSystem, path::Path as ObjectPath,
+};
+use tokio::runtime::Handle;
+
+use crate::{BackfillError, BackfillErrorKind};
+
+/// Where enrichments are kept: a folder, or a folder of a bucket.
+///
+/// Its methods wait for the network or the disk: they are called from threads of one's own, never
+/// from an asynchronous task.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    store: Arc<dyn ObjectStore>,
+    prefix: ObjectPath,
+    local: Option<PathBuf>,
+    runtime: Handle,
+}
+
+/// A file's bytes, and which version of it they are.
+pub(crate) struct Versioned {
+    pub(crate) bytes: Bytes,
+    version: UpdateVersion,
+}
+
+impl Place {
+    /// A folder; made if it is not there.
+    pub(crate) fn folder(folder: &Path, runtime: Handle) -> Result<Self, BackfillError> {
+        let fail = |error: Box<dyn std::error::Error + Send + Sync>| {
+            let place = folder.display().to_string();
+            BackfillError::new("keep enrichments", BackfillErrorKind::Write(place))
+                .because(error)
+                .help("see that the folder may be written, or name another by `enrichments`")
+        };
+        fs::create_dir_all(folder).map_err(|error| fail(error.into()))?;
+        let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| fail(error.into()))?;
+        let local = Some(folder.to_owned());
+        Ok(Self { store: Arc::new(store), prefix: ObjectPath::default(), local, runtime })
+    }
+
+    /// A folder of a bucket.
+    pub(crate) fn objects(
+        store: Arc<dyn ObjectStore>,
+        prefix: ObjectPath,
+        runtime: Handle,
+    ) -> Self {
+        Self { store, prefix, local: None, runtime }
+    }
+
+    /// The folder on this machine, if it is one.
+    pub(crate) fn local(&self) -> Option<&Path> {
+        self.local.as_deref()
+    }
+
+    /// A folder in it.
+    pub(crate) fn below(&self, name: &str) -> Self {
+        let mut place = self.clone();
+        place.prefix = place.prefix.join(name);
+        place.local = place.local.map(|folder| folder.join(name));
+        place
+    }
+
+    /// Its name, for people.
+    pub(crate) fn shown(&self, name: &str) -> String {
+        match &self.local {
+            Some(folder) => folder.join(name).display().to_string(),
+            None => self.path(name).to_string(),
+        }
+    }
+
+    /// The bytes of a file; nothing if there is none.
+    pub(crate) fn get(&self, name: &str) -> Result<Option<Bytes>, BackfillError> {
+        Ok(self.get_versioned(name)?.map(|found| found.bytes))
+    }
+
+    /// The bytes of a file and their version.
+    pub(crate) fn get_versioned(&self, name: &str) -> Result<Option<Versioned>, BackfillError> {
+        let path = self.path(name);
+        let read = async {
+            let found = self.store.get(&path).await?;
+            let meta = found.meta.clone();
+            let version = UpdateVersion { e_tag: meta.e_tag, version: meta.version };
+            Ok(Versioned { bytes: found.bytes().await?, version })
+        };
+        match self.runtime.block_on(read) {
+            Ok(found) => Ok(Some(found)),
+            Err(ObjectError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.unreadable(name, error)),
+        }
+    }
+
+    /// How long a file is; nothing if there is none.
+    pub(crate) fn size(&self, name: &str) -> Result<Option<u64>, BackfillError> {
+        let path = self.path(name);
+        match self.runtime.block_on(self.store.head(&path)) {
+            Ok(found) => Ok(Some(found.size)),
+            Err(ObjectError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.unreadable(name, error)),
+        }
+    }
+
+    /// Writes a file that is not there yet, as a whole or not at all; says whether it was written,
+    /// else one was there.
+    pub(crate) fn create(&self, name: &str, bytes: Bytes) -> Result<bool, BackfillError> {
+        match self.put(name, bytes, PutMode::Create) {
+            Ok(()) => Ok(true),
+            Err(ObjectError::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(self.unwritable(name, error)),
+        }
+    }
+
+    /// Writes a file, in the place of one that may be there, in one move.
+    pub(crate) fn replace(&self, name: &str, bytes: Bytes) -> Result<(), BackfillError> {
+        self.put(name, bytes, PutMode::Overwrite).map_err(|error| self.unwritable(name, error))
+    }
+
+    /// Writes a file in the place of the one that was read, in one move; says whether that one was
+    /// still there. On this machine a lock keeps others away.
+    pub(crate) fn swap(
+        &self,
+        name: &str,
+        bytes: Bytes,
+        old: Option<&Versioned>,
+    ) -> Result<bool, BackfillError> {
+        let mode = match old {
+            Some(_) if self.local.is_some() => PutMode::Overwrite,
+            Some(old) => PutMode::Update(old.version.clone()),
+            None => PutMode::Create,
+        };
+        match self.put(name, bytes, mode) {
+            Ok(()) => self.sync().map(|()| true),
+            Err(ObjectError::AlreadyExists { .. } | ObjectError::Precondition { .. }) => Ok(false),
+            Err(error) => Err(self.unwritable(name, error)),
+        }
+    }
+
+    /// The names of the folders in it.
+    pub(crate) fn folders(&self) -> Result<Vec<String>, BackfillError> {
+        let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
+        let listed = self.runtime.block_on(self.store.list_with_delimiter(prefix));
+        let listed = match listed {
+            Err(ObjectError::NotFound { .. }) => return Ok(Vec::new()),
+            listed => listed.map_err(|error| self.unreadable("", error))?,
+        };
+        let name =
+            |path: &ObjectPath| path.parts().next_back().map(|part| part.as_ref().to_owned());
+        Ok(listed.common_prefixes.iter().filter_map(name).collect())
+    }
+
+    /// Removes all files in it; says how many bytes they had.
+    pub(crate) fn remove(&self) -> Result<u64, BackfillError> {
+        let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
+        let removed = async {
+            let files: Vec<_> = self.store.list(prefix).try_collect().await?;
+            let mut bytes = 0;
+            for file in files {
+                self.store.delete(&file.location).await?;
+                bytes += file.size;
+            }
+            Ok(bytes)
+        };
+        let bytes = match self.runtime.block_on(removed) {
+            Ok(bytes) => bytes,
+            Err(ObjectError::NotFound { .. }) => 0,
+            Err(error) => return Err(self.unwritable("", error)),
+        };
+        if let Some(folder) = &self.local {
+            // What is left are empty folders: nobody minds them.
+            let _ = fs::remove_dir_all(folder);
+        }
+        Ok(bytes)
+    }
+
+    /// Waits until all that was written lies on the disk.
+    pub(crate) fn sync(&self) -> Result<(), BackfillError> {
+        let Some(folder) = &self.local else { return Ok(()) };
+        let sync = || rustix::fs::syncfs(fs::File::open(folder)?).map_err(std::io::Error::from);
+        sync().map_err(|error| {
+            let kind = BackfillErrorKind::Write(folder.display().to_string());
+            BackfillError::new("keep enrichments", kind).because(error)
+        })
+    }
+
+    fn put(&self, name: &str, bytes: Bytes, mode: PutMode) -> Result<(), ObjectError> {
+        let (path, options) = (self.path(name), PutOptions::from(mode));
+        self.runtime.block_on(self.store.put_opts(&path, bytes.into(), options)).map(drop)
+    }
+
+    fn path(&self, name: &str) -> ObjectPath {
+        name.split('/')
+            .filter(|part| !part.is_empty())
+            .fold(self.prefix.clone(), |path, part| path.join(part))
+    }
+
+    fn unreadable(&self, name: &str, error: ObjectError) -> BackfillError {
+        BackfillError::new("read enrichments", BackfillErrorKind::Read(self.shown(name)))
+            .because(error)
+            .help("see that it may be read, then try again: what is done stays done")
+    }
+
+    fn unwritable(&self, name: &str, error: ObjectError) -> BackfillError {
+        BackfillError::new("write enrichments", BackfillErrorKind::Write(self.shown(name)))
+            .because(error)
+            .help("make room or see to the rights, then go on: what is done stays done")
+    }
+}

@@ -1,0 +1,133 @@
+//! What a backfill is to do: everything that decides what it leaves, and nothing else.
+
+use std::collections::BTreeMap;
+
+use mesh_core::{
+    Digest, ModelVersion, ProjectName,
+    manifest::{InputColumn, TaskName},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::keys::FileStamp;
+
+/// What is to be done, as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The version of this format.
+    pub format: u32,
+    /// The archive.
+    pub archive: ProjectName,
+    /// Where its documents are.
+    pub url: String,
+    /// Its files, as they were when it was planned.
+    pub files: Vec<FileStamp>,
+    /// The column that names documents.
+    pub key_column: String,
+    /// The projects, each after those whose answers it takes.
+    pub projects: Vec<ProjectPlan>,
+    /// By project, the generation whose answers are taken and not made anew.
+    pub reads: BTreeMap<String, String>,
+    /// Which rows are to be done.
+    pub only: Only,
+    /// What selects rows among them, in SQL.
+    pub filter: Option<String>,
+    /// Documents.
+    pub rows: u64,
+    /// Documents of a chunk.
+    pub chunk_rows: u64,
+}
+
+/// What a project is to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectPlan {
+    /// The project.
+    pub project: ProjectName,
+    /// Its task.
+    pub task: TaskName,
+    /// The model version that answers.
+    pub version: ModelVersion,
+    /// The digest of what answers.
+    pub digest: String,
+    /// The columns of its attributes.
+    pub input: BTreeMap<String, InputColumn>,
+    /// The columns of its parameters.
+    pub parameters: BTreeMap<String, InputColumn>,
+    /// The fields of its predictions, each with its column.
+    pub columns: Vec<(String, String)>,
+    /// The generation that readers see while it runs; nothing for a first one.
+    pub live: Option<String>,
+    /// The generation whose rows stay where nothing is to be done: the live one, or what an
+    /// unfinished backfill left.
+    pub base: Option<String>,
+}
+
+/// Which rows are to be done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Only {
+    /// Those without an answer of this model: by another version, failed, or never done.
+    #[default]
+    Stale,
+    /// All, also those that this model answered.
+    All,
+    /// Those that were rejected.
+    Rejected,
+}
+
+pub(crate) const PLAN_FORMAT: u32 = 1;
+
+impl Plan {
+    /// The digest that a backfill goes on by: one of the same may go on with what another began.
+    #[must_use]
+    pub fn key(&self) -> Digest {
+        // A plan is plain data, which is always JSON.
+        Digest::of_json(self).unwrap_or_else(|_| Digest::of(b""))
+    }
+
+    /// The name of the generations that it leaves.
+    #[must_use]
+    pub fn generation(&self) -> String {
+        format!("g-{}", self.key().short())
+    }
+
+    /// What differs from another plan of the archive, in words.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut told = Vec::new();
+        let names = |plan: &Self| -> Vec<String> {
+            let name = |p: &ProjectPlan| format!("{} version {}", p.project, p.version);
+            plan.projects.iter().map(name).collect()
+        };
+        let mut differs = |what: &str, one: String, two: String| {
+            if one != two {
+                told.push(format!("{what}: {one}, not {two}"));
+            }
+        };
+        differs("projects", names(self).join(", "), names(other).join(", "));
+        let sql = |plan: &Self| plan.filter.clone().unwrap_or_else(|| "none".into());
+        differs("--where", sql(self), sql(other));
+        let only = |plan: &Self| {
+            serde_json::to_string(&plan.only).unwrap_or_default().trim_matches('"').to_owned()
+        };
+        differs("rows", only(self), only(other));
+        if self.files != other.files || self.url != other.url {
+            told.push("the files of the archive".into());
+        }
+        if told.is_empty() && self != other {
+            let parts = [
+                ("the model or its columns", self.projects != other.projects),
+                ("the key", self.key_column != other.key_column),
+                ("what other projects told", self.reads != other.reads),
+            ];
+            told.extend(
+                parts.iter().filter(|(_, differs)| *differs).map(|(what, _)| (*what).into()),
+            );
+        }
+        if told.is_empty() && self != other {
+            told.push("the size of chunks".into());
+        }
+        told
+    }
+}

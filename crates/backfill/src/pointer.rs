@@ -1,0 +1,135 @@
+//! Which generations are an archive's enrichments: one small file, changed in one move.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use mesh_core::ProjectName;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BackfillError, BackfillErrorKind,
+    place::{Place, Versioned},
+};
+
+/// What an archive's enrichments are: `current.json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Current {
+    /// The version of this format.
+    pub format: u32,
+    /// By project, its generation.
+    pub projects: BTreeMap<ProjectName, LiveGeneration>,
+}
+
+/// The generation of a project that readers see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveGeneration {
+    /// Its name: its folder is `<project>/<generation>`.
+    pub generation: String,
+    /// The one before it, to which a rollback leads; null if there was none.
+    pub previous: Option<Box<LiveGeneration>>,
+}
+
+/// The file that tells it.
+pub(crate) const CURRENT: &str = "current.json";
+const FORMAT: u32 = 1;
+/// How often a move is tried when others move too.
+const TRIES: usize = 10;
+/// Generations to which one can roll back, one after another.
+const HISTORY: usize = 10;
+
+impl Current {
+    /// What the enrichments in a place are.
+    pub(crate) fn read(place: &Place) -> Result<Self, BackfillError> {
+        Ok(Self::versioned(place)?.0)
+    }
+
+    fn versioned(place: &Place) -> Result<(Self, Option<Versioned>), BackfillError> {
+        let Some(found) = place.get_versioned(CURRENT)? else {
+            return Ok((Self { format: FORMAT, ..Self::default() }, None));
+        };
+        let damaged = || {
+            let kind = BackfillErrorKind::Damaged(place.shown(CURRENT));
+            BackfillError::new("read which enrichments are live", kind)
+                .help("a newer `mesh` may have written it: update this one")
+        };
+        let current: Self =
+            serde_json::from_slice(&found.bytes).map_err(|error| damaged().because(error))?;
+        if current.format != FORMAT {
+            return Err(damaged());
+        }
+        Ok((current, Some(found)))
+    }
+
+    /// The generation of a project that readers see.
+    #[must_use]
+    pub fn generation(&self, project: &str) -> Option<&str> {
+        let found = self.projects.iter().find(|(name, _)| name.as_str() == project);
+        found.map(|(_, live)| live.generation.as_str())
+    }
+
+    /// Whether a generation is seen, or a rollback leads to it.
+    pub(crate) fn needs(&self, project: &str, generation: &str) -> bool {
+        let found = self.projects.iter().find(|(name, _)| name.as_str() == project);
+        let mut next = found.map(|(_, live)| live);
+        while let Some(live) = next {
+            if live.generation == generation {
+                return true;
+            }
+            next = live.previous.as_deref();
+        }
+        false
+    }
+
+    /// Changes it in one move, all or nothing, for all projects together.
+    pub(crate) fn change(
+        place: &Place,
+        change: impl Fn(&mut Self) -> Result<(), BackfillError>,
+    ) -> Result<Self, BackfillError> {
+        for _ in 0..TRIES {
+            let (mut current, found) = Self::versioned(place)?;
+            change(&mut current)?;
+            let bytes = serde_json::to_vec_pretty(&current).unwrap_or_default();
+            if place.swap(CURRENT, Bytes::from(bytes), found.as_ref())? {
+                return Ok(current);
+            }
+        }
+        let what = "others change what is live at the same time";
+        let kind = BackfillErrorKind::InTheWay(what.into());
+        Err(BackfillError::new("change which enrichments are live", kind).help("try again"))
+    }
+
+    /// Makes a generation a project's.
+    pub(crate) fn set(&mut self, project: &ProjectName, generation: &str) {
+        let previous = self.projects.remove(project).map(Box::new);
+        let mut live = LiveGeneration { generation: generation.to_owned(), previous };
+        live.shorten(HISTORY);
+        self.projects.insert(project.clone(), live);
+    }
+
+    /// Forgets generations that lie further back than so many.
+    pub(crate) fn forget(&mut self, keep: usize) {
+        self.projects.values_mut().for_each(|live| live.shorten(keep));
+    }
+
+    /// Goes back to the generation before; says which one is left, and which one it is now.
+    pub(crate) fn back(&mut self, project: &ProjectName) -> Option<(String, Option<String>)> {
+        let live = self.projects.remove(project)?;
+        let before = live.previous.as_ref().map(|previous| previous.generation.clone());
+        if let Some(previous) = live.previous {
+            self.projects.insert(project.clone(), *previous);
+        }
+        Some((live.generation, before))
+    }
+}
+
+impl LiveGeneration {
+    fn shorten(&mut self, most: usize) {
+        match (most, &mut self.previous) {
+            (0, previous) => *previous = None,
+            (_, Some(previous)) => previous.shorten(most - 1),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! Running a backfill: workers take chunks, the ledger keeps what is done.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use mesh_core::{Cancel, Digest, Progress, Unit};
+use mesh_store::{BackfillId, BackfillRecord, BackfillState, ChunkRecord, Locks, Registry, Wanted};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use crate::{
+    BackfillError, BackfillErrorKind,
+    answers::AnswerLog,
+    chunk::Work,
+    generation::{Counts, GENERATION_FORMAT, GenerationManifest, MANIFEST, Part},
+    job::Job,
+    plan::Plan,
+};
+
+/// What backfills of a workspace share.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// Where it is written down what is done.
+    pub registry: Registry,
+    /// What keeps two processes from doing the same.
+    pub locks: Locks,
+    /// A folder for what is needed while a backfill runs.
+    pub scratch: PathBuf,
+    /// What waits for the network and the disk.
+    pub runtime: Handle,
+}
+
+/// How a backfill is run; none of it changes what it leaves.
+#[derive(Clone, Copy)]
+pub struct RunLimits<'a> {
+    /// Threads that answer.
+    pub threads: usize,
+    /// The share of rows that may be rejected; what the manifests say without it.
+    pub max_rejected: Option<f64>,
+    /// Who is told how far it is.
+    pub progress: &'a dyn Progress,
+    /// By whom it is asked to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    /// The backfill.
+    pub id: BackfillId,
+    /// The archive.
+    pub archive: String,
+    /// Its state.
+    pub state: BackfillState,
+    /// Documents.
+    pub rows: u64,
+    /// Chunks in all, and those that an earlier run had done.
+    pub chunks: usize,
+    /// Chunks that an earlier run had done.
+    pub resumed: usize,
+    /// By project, what became of the documents.
+    pub projects: BTreeMap<String, Counts>,
+    /// Bytes of the generations.
+    pub bytes: u64,
+    /// How long this run took, in seconds.
+    pub seconds: f64,
+}
+
+/// Rows after which the share of rejected ones tells something.
+const MIN_LOOKED_AT: u64 = 200;
+/// How often the ledger is written, and looked into for what is wanted.
+const BEAT: Duration = Duration::from_millis(200);
+
+/// What workers report.
+type Done = (usize, Result<Vec<Part>, BackfillError>, f64);
+
+impl Ledger {
+    /// Runs a backfill to its end, or goes on with one that was begun.
+    ///
+    /// Waits for the network and the disk: to be called from a thread of one's own.
+    ///
+    /// # Errors
+    /// When another one is in the way, or something stops it. What is done stays done.
+    pub fn run(&self, job: &Job, limits: RunLimits<'_>) -> Result<RunReport, BackfillError> {
+        let started = Instant::now();
+        let _alone = self.alone(job.plan.archive.as_str())?;
+        let record = self.begin(job)?;
+        match self.work(job, record, limits, started) {
+            Ok(report) => Ok(report),
+            Err(error) => {
+                let state = match error.kind() {
+                    Some(BackfillErrorKind::Paused | BackfillErrorKind::Interrupted) => {
+                        BackfillState::Paused
+                    }
+                    Some(BackfillErrorKind::Cancelled) => BackfillState::Cancelled,
+                    _ => BackfillState::Failed,
+                };
+                let told = match state {
+                    BackfillState::Failed => Some(describe(&error)),
+                    _ => None,
+                };
+                if state == BackfillState::Cancelled {
+                    self.discard(job)?;
+                }
+                // What stopped it matters more than that it cannot be written down.
+                let set = self.registry.set_backfill(record, state, told.as_deref());
+                if let Err(second) = self.runtime.block_on(set) {
+                    tracing::warn!(%second, "the ledger does not know how the backfill ended");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The lock on an archive.
+    pub(crate) fn alone(&self, archive: &str) -> Result<mesh_store::Lock, BackfillError> {
+        let lock = self.locks.try_work(&format!("backfill-{archive}"))?;
+        lock.ok_or_else(|| {
+            let what = format!("another process works on the archive {archive}");
+            BackfillError::new("backfill", BackfillErrorKind::InTheWay(what))
+                .help("`mesh backfill status` shows it, `mesh backfill pause` stops it")
+        })
+    }
+
+    /// The record of a job: the one that was begun with the same plan, else a new one.
+    fn begin(&self, job: &Job) -> Result<BackfillId, BackfillError> {
+        let all = self.runtime.block_on(self.registry.backfills())?;
+        let archive = job.plan.archive.as_str();
+        let of_archive = || all.iter().filter(|record| record.archive == archive);
+        let unfinished = |record: &&BackfillRecord| {
+            record.state.is_unfinished() || record.state == BackfillState::Done
+        };
+        if let Some(same) = of_archive().filter(unfinished).find(|record| record.key == job.key) {
+            let set = self.registry.set_backfill(same.id, BackfillState::Running, None);
+            self.runtime.block_on(set)?;
+            return Ok(same.id);
+        }
+        let names: BTreeSet<&str> =
+            job.plan.projects.iter().map(|project| project.project.as_str()).collect();
+        for record in of_archive().filter(|record| record.state.is_unfinished()) {
+            let Ok(plan) = serde_json::from_value::<Plan>(record.plan.clone()) else { continue };
+            if plan.projects.iter().any(|project| names.contains(project.project.as_str())) {
+                let differs = plan.differences(&job.plan).join("; ");
+                let what = format!("backfill {} of {archive} is not finished", record.id);
+                return Err(BackfillError::new(
+                    "begin a backfill",
+                    BackfillErrorKind::InTheWay(what),
+                )
+                .help(format!(
+                    "it differs: {differs}. Go on with it: `mesh backfill resume {0}`; or give \
+                         it up: `mesh backfill cancel {0}`",
+                    record.id
+                )));
+            }
+        }
+        let plan = serde_json::to_value(&job.plan).unwrap_or(Value::Null);
+        Ok(self.runtime.block_on(self.registry.begin_backfill(archive, job.key, &plan))?)
+    }
+
+    fn work(
+        &self,
+        job: &Job,
+        id: BackfillId,
+        limits: RunLimits<'_>,
+        started: Instant,
+    ) -> Result<RunReport, BackfillError> {
+        let mut done = self.done(job, id)?;
+        let resumed = done.len();
+        let todo: VecDeque<usize> =
+            (0..job.spans.len()).filter(|chunk| !done.contains_key(chunk)).collect();
+        let answers = AnswerLog::open(&self.answers(job.key))?;
+        let task = limits.progress.begin("backfill", Some(job.survey.rows), Unit::Items);
+        task.advance(done.values().filter_map(|parts| parts.first()).map(|p| p.span.rows).sum());
+        let stop = Cancel::new();
+        let work = Work { job, answers: &answers, progress: task.as_ref(), cancel: &stop };
+        let queue = Mutex::new(todo);
+        let ended = thread::scope(|scope| {
+            let (report, reports) = mpsc::channel::<Done>();
+            for _ in 0..limits.threads.max(1) {
+                let (report, queue, stop) = (report.clone(), &queue, &stop);
+                scope.spawn(move || worker(work, queue, stop, &report));
+            }
+            drop(report);
+            let keep = Keep { ledger: self, job, id, limits, stop: &stop };
+            keep.until_done(&reports, &mut done, task.as_ref())
+        });
+        drop(task);
+        ended?;
+        self.finish(job, id, &done, resumed, started)
+    }
+
+    /// The chunks that are done, as far as what they left is there and whole.
+    fn done(&self, job: &Job, id: BackfillId) -> Result<BTreeMap<usize, Vec<Part>>, BackfillError> {
+        let records = self.runtime.block_on(self.registry.chunks(id))?;
+        let (mut done, mut lost) = (BTreeMap::new(), Vec::new());
+        for record in records {
+            let parts: Vec<Part> = serde_json::from_value(record.counts).unwrap_or_default();
+            let fits = parts.len() == job.projects.len()
+                && parts.iter().all(|part| job.spans.get(record.chunk) == Some(&part.span));
+            let mut whole = fits;
+            for (part, project) in parts.iter().zip(&job.projects) {
+                let file = Part::file(part.chunk);
+                whole = whole
+                    && match project.place.local() {
+                        // A power failure may have left less of a file than was written.
+                        Some(_) => project
+                            .place
+                            .get(&file)?
+                            .is_some_and(|bytes| Digest::of(&bytes) == part.digest),
+                        None => project.place.size(&file)? == Some(part.bytes),
+                    };
+            }
+            match whole {
+                true => drop(done.insert(record.chunk, parts)),
+                false => lost.push(record.chunk),
+            }
+        }
+        if !lost.is_empty() {
+            tracing::warn!(chunks = lost.len(), "what chunks had left is gone: they are done anew");
+            self.runtime.block_on(self.registry.forget_chunks(id, &lost))?;
+        }
+        Ok(done)
+    }
+
+    /// Makes the generations whole.
+    fn finish(
+        &self,
+        job: &Job,
+        id: BackfillId,
+        done: &BTreeMap<usize, Vec<Part>>,
+        resumed: usize,
+        started: Instant,
+    ) -> Result<RunReport, BackfillError> {
+        let mut projects = BTreeMap::new();
+        let mut bytes = 0;
+        for (at, project) in job.projects.iter().enumerate() {
+            let parts: Vec<Part> =
+                done.values().filter_map(|parts| parts.get(at)).cloned().collect();
+            let mut counts = Counts::default();
+            parts.iter().for_each(|part| counts += part.counts);
+            bytes += parts.iter().map(|part| part.bytes).sum::<u64>();
+            project.place.sync()?;
+            let manifest = GenerationManifest {
+                format: GENERATION_FORMAT,
+                key: job.key,
+                project: project.plan.project.clone(),
+                version: project.plan.version,
+                digest: project.plan.digest.clone(),
+                key_column: job.plan.key_column.clone(),
+                columns: project.plan.columns.clone(),
+                files: job.files.clone(),
+                parts,
+            };
+            let text = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
+            project.place.replace(MANIFEST, Bytes::from(text))?;
+            project.place.sync()?;
+            projects.insert(project.plan.project.to_string(), counts);
+        }
+        let set = self.registry.set_backfill(id, BackfillState::Done, None);
+        self.runtime.block_on(set)?;
+        // It was of use only until here.
+        let _ = fs::remove_file(self.answers(job.key));
+        Ok(RunReport {
+            id,
+            archive: job.plan.archive.to_string(),
+            state: BackfillState::Done,
+            rows: job.survey.rows,
+            chunks: job.spans.len(),
+            resumed,
+            projects,
+            bytes,
+            seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Removes what a backfill left that is given up.
+    fn discard(&self, job: &Job) -> Result<(), BackfillError> {
+        for project in &job.projects {
+            project.place.remove()?;
+        }
+        let _ = fs::remove_file(self.answers(job.key));
+        Ok(())
+    }
+
+    pub(crate) fn answers(&self, key: Digest) -> PathBuf {
+        self.scratch.join(format!("{}.answers", key.short()))
+    }
+}
+
+/// Takes chunks until there are none, or somebody says stop.
+fn worker(
+    work: Work<'_>,
+    queue: &Mutex<VecDeque<usize>>,
+    stop: &Cancel,
+    report: &mpsc::Sender<Done>,
+) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(chunk) = next.filter(|_| !stop.is_cancelled()) else { return };
+        let started = Instant::now();
+        let done = catch_unwind(AssertUnwindSafe(|| work.chunk(chunk)))
+            .unwrap_or_else(|_| Err(BackfillError::new("backfill", BackfillErrorKind::Panic)));
+        if report.send((chunk, done, started.elapsed().as_secs_f64())).is_err() {
+            return;
+        }
+    }
+}
+
+/// What keeps the ledger while workers work.
+struct Keep<'a> {
+    ledger: &'a Ledger,
+    job: &'a Job,
+    id: BackfillId,
+    limits: RunLimits<'a>,
+    stop: &'a Cancel,
+}
+
+impl Keep<'_> {
+    /// Writes down what is done, until all is, or something stops it: then the workers are asked
+    /// to stop, and what they still finish is written down too.
+    fn until_done(
+        &self,
+        reports: &mpsc::Receiver<Done>,
+        done: &mut BTreeMap<usize, Vec<Part>>,
+        task: &dyn mesh_core::ProgressTask,
+    ) -> Result<(), BackfillError> {
+        let mut stopped: Option<BackfillError> = None;
+        let mut fresh: Vec<ChunkRecord> = Vec::new();
+        let mut counts = vec![Counts::default(); self.job.projects.len()];
+        let mut written = Instant::now();
+        loop {
+            let over = match reports.recv_timeout(BEAT) {
+                Ok((chunk, Ok(parts), seconds)) => {
+                    for (sum, part) in counts.iter_mut().zip(&parts) {
+                        *sum += part.counts;
+                    }
+                    let told = serde_json::to_value(&parts).unwrap_or(Value::Null);
+                    fresh.push(ChunkRecord { chunk, counts: told, seconds });
+                    done.insert(chunk, parts);
+                    let rejected: u64 = counts.iter().map(|counts| counts.rejected).sum();
+                    if rejected > 0 {
+                        task.note(&format!("{rejected} rejected"));
+                    }
+                    false
+                }
+                Ok((_, Err(error), _)) => {
+                    self.stop.cancel();
+                    // A worker that was asked to stop tells less than the one that failed.
+                    let asked = matches!(error.kind(), Some(BackfillErrorKind::Interrupted));
+                    if stopped.is_none() && !asked {
+                        stopped = Some(error);
+                    }
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            if over || written.elapsed() >= BEAT {
+                let records = std::mem::take(&mut fresh);
+                let registry = &self.ledger.registry;
+                if !records.is_empty() {
+                    let write = registry.finish_chunks(self.id, &records);
+                    if let Err(error) = self.ledger.runtime.block_on(write) {
+                        stopped.get_or_insert(error.into());
+                    }
+                }
+                written = Instant::now();
+                if stopped.is_none() {
+                    stopped = self.why_stop(&counts).err();
+                }
+                if stopped.is_some() {
+                    self.stop.cancel();
+                }
+            }
+            if over {
+                return stopped.map_or(Ok(()), Err);
+            }
+        }
+    }
+
+    /// Whether somebody wants it to stop, or too much was rejected.
+    fn why_stop(&self, counts: &[Counts]) -> Result<(), BackfillError> {
+        if self.limits.cancel.is_cancelled() {
+            return Err(BackfillError::new("backfill", BackfillErrorKind::Interrupted)
+                .help(format!("what is done stays done: `mesh backfill resume {}`", self.id)));
+        }
+        for (counts, project) in counts.iter().zip(&self.job.projects) {
+            let rows = counts.enriched + counts.rejected;
+            let limit = self.limits.max_rejected.unwrap_or(project.limits.max_rejected);
+            #[expect(clippy::cast_precision_loss, reason = "a share of rows")]
+            let share = counts.rejected as f64 / rows.max(1) as f64;
+            if rows >= MIN_LOOKED_AT && share > limit {
+                let rejected = counts.rejected;
+                let kind = BackfillErrorKind::TooManyRejected { rejected, rows, limit };
+                let action = format!("enrich the archive by {}", project.plan.project);
+                return Err(BackfillError::new(action, kind).help(format!(
+                    "`mesh backfill rejects {0}` shows why; `mesh backfill resume {0} \
+                     --max-rejected 1` goes on all the same",
+                    self.id
+                )));
+            }
+        }
+        let record = self.ledger.registry.backfill(self.id);
+        match self.ledger.runtime.block_on(record)?.and_then(|record| record.wanted) {
+            Some(Wanted::Pause) => Err(BackfillError::new("backfill", BackfillErrorKind::Paused)
+                .help(format!("`mesh backfill resume {}` goes on where it stopped", self.id))),
+            Some(Wanted::Cancel) => {
+                Err(BackfillError::new("backfill", BackfillErrorKind::Cancelled)
+                    .help("what it had written is removed; the archive is as it was"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let told = cause.to_string();
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,429 @@
+//! `mesh backfill`
+
+mod show;
+
+use std::{collections::BTreeSet, path::Path, process::ExitCode};
+
+use mesh_archive::Watch;
+use mesh_backfill::{
+    ArchiveFile, BackfillError, Differences, Enricher, Job, Ledger, Only, OpenArchive, Plan,
+    Removal, RunLimits, RunReport, Selection,
+};
+use mesh_core::{Alias, ModelVersion, ProjectName};
+use mesh_pipeline::{Workspace, deployed, version_of};
+use mesh_store::{BackfillId, BackfillRecord, BackfillState, Wanted};
+use serde_json::json;
+use tokio::{runtime::Handle, task::block_in_place};
+
+use crate::{
+    args::{Backfill, BackfillPlan, BackfillRun, Pace, Rows},
+    context::Context,
+    output,
+    report::CliError,
+};
+
+/// What all of them need.
+struct Desk<'a> {
+    context: &'a Context,
+    workspace: Workspace,
+    ledger: Ledger,
+}
+
+/// Which version of a project answers.
+enum Which {
+    Alias(Alias),
+    Version(ModelVersion),
+}
+
+pub(crate) async fn backfill(context: &Context, command: Backfill) -> Result<ExitCode, CliError> {
+    let workspace = context.workspace().await?;
+    let ledger = Ledger {
+        registry: workspace.registry().clone(),
+        locks: workspace.store().locks(),
+        scratch: workspace.root().join(".mesh/backfill"),
+        runtime: Handle::current(),
+    };
+    let desk = Desk { context, workspace, ledger };
+    match command {
+        Backfill::Plan(options) => desk.plan(&options).await,
+        Backfill::Run(options) => desk.run(&options).await,
+        Backfill::Status { id } => desk.status(id),
+        Backfill::Pause { id } => desk.pause(id),
+        Backfill::Resume { id, pace } => desk.resume(id, &pace).await,
+        Backfill::Cancel { id } => desk.cancel(id),
+        Backfill::Rejects { id, limit } => desk.rejects(id, limit),
+        Backfill::Retry { id, pace } => desk.retry(id, &pace).await,
+        Backfill::Diff { id, html, examples } => desk.diff(id, html.as_deref(), examples),
+        Backfill::Cutover { id, force } => desk.cutover(id, force),
+        Backfill::Rollback { archive, projects } => desk.rollback(&archive, &projects),
+        Backfill::Export { archive, projects, output } => desk.export(&archive, &projects, &output),
+        Backfill::Collect { archive, keep, yes } => desk.collect(&archive, keep, yes),
+    }
+}
+
+impl Desk<'_> {
+    fn watch(&self) -> Watch<'_> {
+        Watch { progress: self.context.bars.as_ref(), cancel: &self.context.cancel }
+    }
+
+    fn archive(&self, name: &str) -> Result<OpenArchive, BackfillError> {
+        ArchiveFile::find(self.workspace.root(), name)?.open(&self.ledger.runtime)
+    }
+
+    /// Loads what answers for projects, each named with or without a version.
+    async fn enrichers(&self, named: &[String]) -> Result<Vec<Enricher>, CliError> {
+        let mut enrichers = Vec::new();
+        let mut seen = BTreeSet::new();
+        for named in named {
+            let (name, which) = match named.split_once('@') {
+                None => (named.as_str(), Which::Alias(Alias::production())),
+                Some((name, which)) => (name, self::which(which)?),
+            };
+            if !seen.insert(name.to_owned()) {
+                let help = "name each project once";
+                return Err(CliError::usage(format!("enrich by {name} twice"), help));
+            }
+            let project = super::run::find(&self.workspace, name)?;
+            let registration = self.context.projects.registration(project)?;
+            let version = match which {
+                Which::Version(version) => Some(version),
+                Which::Alias(alias) => {
+                    let version = version_of(&self.workspace, project, &alias).await?;
+                    if version.is_none() && alias != Alias::production() {
+                        let action = format!("find a version of {name}: no `{alias}`");
+                        let help = format!("`mesh model list {name}` shows the versions");
+                        return Err(CliError::usage(action, help));
+                    }
+                    version
+                }
+            };
+            let model = deployed(&self.workspace, project, &Alias::production(), version).await?;
+            let predictor = registration.load(&model.files)?;
+            let digest = match &model.compiled {
+                Some(compiled) => compiled.digest().to_string(),
+                None => format!("{name}-code-{}", model.version),
+            };
+            enrichers.push(Enricher {
+                manifest: project.manifest().clone(),
+                version: model.version,
+                digest,
+                predictor,
+            });
+        }
+        Ok(enrichers)
+    }
+
+    async fn job(&self, rows: &Rows) -> Result<Job, CliError> {
+        let only = if rows.all_rows { Only::All } else { Only::Stale };
+        let selection = Selection { only, filter: rows.filter.clone(), onto: None };
+        self.make(&rows.archive, &rows.projects, &selection).await
+    }
+
+    async fn make(
+        &self,
+        archive: &str,
+        projects: &[String],
+        selection: &Selection,
+    ) -> Result<Job, CliError> {
+        // Who names an archive that is not there need not wait for models.
+        let file = ArchiveFile::find(self.workspace.root(), archive)?;
+        let enrichers = self.enrichers(projects).await?;
+        Ok(block_in_place(|| {
+            let archive = file.open(&self.ledger.runtime)?;
+            Job::new(archive, enrichers, selection, self.watch())
+        })?)
+    }
+
+    /// The job of a backfill that was begun.
+    async fn again(&self, plan: &Plan) -> Result<Job, CliError> {
+        let named: Vec<String> = plan
+            .projects
+            .iter()
+            .map(|project| format!("{}@{}", project.project, project.version))
+            .collect();
+        let onto = match plan.projects.first() {
+            Some(project) if project.base != project.live => {
+                let all = block_in_place(|| self.ledger.records())?;
+                let begun = all.into_iter().map(|(_, plan)| plan);
+                begun.into_iter().find(|other| Some(other.generation()) == project.base)
+            }
+            _ => None,
+        };
+        let selection = Selection { only: plan.only, filter: plan.filter.clone(), onto };
+        self.make(plan.archive.as_str(), &named, &selection).await
+    }
+
+    async fn plan(&self, options: &BackfillPlan) -> Result<ExitCode, CliError> {
+        let job = self.job(&options.rows).await?;
+        let threads = self.context.run_options(options.threads).threads;
+        let estimate = block_in_place(|| job.estimate(threads, self.watch()))?;
+        if self.context.global.json {
+            output::json(&estimate);
+        } else {
+            show::estimate(&estimate, &options.rows);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn run(&self, options: &BackfillRun) -> Result<ExitCode, CliError> {
+        let job = self.job(&options.rows).await?;
+        let report = self.work(&job, &options.pace)?;
+        if options.cutover {
+            drop(job);
+            self.tell(&report);
+            return self.cutover(report.id, false);
+        }
+        self.tell(&report);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn work(&self, job: &Job, pace: &Pace) -> Result<RunReport, CliError> {
+        let limits = RunLimits {
+            threads: self.context.run_options(pace.threads).threads,
+            max_rejected: pace.max_rejected,
+            progress: self.context.bars.as_ref(),
+            cancel: &self.context.cancel,
+        };
+        Ok(block_in_place(|| self.ledger.run(job, limits))?)
+    }
+
+    fn tell(&self, report: &RunReport) {
+        if self.context.global.json {
+            output::json(report);
+        } else {
+            show::report(report);
+        }
+    }
+
+    async fn resume(&self, id: BackfillId, pace: &Pace) -> Result<ExitCode, CliError> {
+        let (record, plan) = block_in_place(|| self.ledger.find(id))?;
+        if !record.state.is_unfinished() {
+            let action = format!("resume backfill {id}: it is {}", record.state);
+            let help = "`mesh backfill status` shows what can be done with it";
+            return Err(CliError::usage(action, help));
+        }
+        let job = self.again(&plan).await?;
+        let differs = plan.differences(job.plan());
+        if !differs.is_empty() {
+            let action = format!("resume backfill {id}: something changed since it was begun");
+            let help = format!(
+                "changed: {}. What it did and what is left would not be of one kind: `mesh \
+                 backfill cancel {id}`, then begin anew",
+                differs.join("; ")
+            );
+            return Err(CliError::usage(action, help));
+        }
+        let report = self.work(&job, pace)?;
+        self.tell(&report);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn retry(&self, id: BackfillId, pace: &Pace) -> Result<ExitCode, CliError> {
+        let (record, plan) = block_in_place(|| self.ledger.find(id))?;
+        let onto = match record.state {
+            BackfillState::Done => Some(plan.clone()),
+            BackfillState::Live => None,
+            state => {
+                let action = format!("retry backfill {id}: it is {state}");
+                let help = "what is done or live can be retried";
+                return Err(CliError::usage(action, help));
+            }
+        };
+        let named: Vec<String> = plan
+            .projects
+            .iter()
+            .map(|project| format!("{}@{}", project.project, project.version))
+            .collect();
+        let selection = Selection { only: Only::Rejected, filter: None, onto };
+        let job = self.make(plan.archive.as_str(), &named, &selection).await?;
+        let report = self.work(&job, pace)?;
+        self.tell(&report);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn status(&self, id: Option<BackfillId>) -> Result<ExitCode, CliError> {
+        let found: Vec<(BackfillRecord, Plan)> = match id {
+            Some(id) => vec![block_in_place(|| self.ledger.find(id))?],
+            None => block_in_place(|| self.ledger.records())?,
+        };
+        let mut rows = Vec::new();
+        for (record, plan) in &found {
+            rows.push(block_in_place(|| self.ledger.standing(record, plan))?);
+        }
+        if self.context.global.json {
+            output::json(&rows);
+        } else {
+            show::standings(&rows);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn pause(&self, id: BackfillId) -> Result<ExitCode, CliError> {
+        let (record, _) = block_in_place(|| self.ledger.find(id))?;
+        if record.state != BackfillState::Running {
+            let action = format!("pause backfill {id}: it is {}", record.state);
+            return Err(CliError::usage(action, "only what runs can be paused"));
+        }
+        let ask = self.ledger.registry.ask_backfill(id, Wanted::Pause);
+        block_in_place(|| self.ledger.runtime.block_on(ask))?;
+        self.say(json!({ "id": id, "asked": "pause" }), &format!("asked backfill {id} to pause"));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn cancel(&self, id: BackfillId) -> Result<ExitCode, CliError> {
+        let (record, _) = block_in_place(|| self.ledger.find(id))?;
+        let archive = self.archive(&record.archive)?;
+        let gone = block_in_place(|| self.ledger.cancel(id, &archive))?;
+        let told = match gone {
+            true => format!("backfill {id} is given up, and what it wrote is removed"),
+            false => format!("asked backfill {id} to stop for good"),
+        };
+        self.say(json!({ "id": id, "cancelled": gone }), &told);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn rejects(&self, id: BackfillId, limit: usize) -> Result<ExitCode, CliError> {
+        let (record, plan) = block_in_place(|| self.ledger.find(id))?;
+        let archive = self.archive(&record.archive)?;
+        let rejects = block_in_place(|| self.ledger.rejects(id, &plan, &archive, limit))?;
+        if self.context.global.json {
+            output::json(&rejects);
+        } else {
+            show::rejects(&rejects);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn differences(
+        &self,
+        id: BackfillId,
+        examples: usize,
+    ) -> Result<(OpenArchive, Differences), CliError> {
+        let (record, plan) = block_in_place(|| self.ledger.find(id))?;
+        let archive = self.archive(&record.archive)?;
+        let mut gates = Vec::new();
+        for project in &plan.projects {
+            let project = super::run::find(&self.workspace, project.project.as_str())?;
+            let table = project.manifest().backfill.clone().unwrap_or_default();
+            gates.push((project.name().to_string(), table.gate));
+        }
+        let gates = gates.into_iter().collect();
+        let differences = block_in_place(|| {
+            Differences::of(&archive, &record, &plan, &gates, examples, self.watch())
+        })?;
+        Ok((archive, differences))
+    }
+
+    fn diff(
+        &self,
+        id: BackfillId,
+        html: Option<&Path>,
+        examples: usize,
+    ) -> Result<ExitCode, CliError> {
+        let (_, differences) = self.differences(id, examples)?;
+        if let Some(file) = html {
+            std::fs::write(file, differences.html())
+                .map_err(|error| CliError::io("write", file.display(), error))?;
+        }
+        match self.context.global.json {
+            true => output::json(&differences.projects),
+            false => output::line(differences.text().trim_end()),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn cutover(&self, id: BackfillId, force: bool) -> Result<ExitCode, CliError> {
+        let (record, plan) = block_in_place(|| self.ledger.find(id))?;
+        let mut gated = false;
+        for project in &plan.projects {
+            let project = super::run::find(&self.workspace, project.project.as_str())?;
+            gated |= project.manifest().backfill.as_ref().is_some_and(|t| !t.gate.is_empty());
+        }
+        let (archive, differences) = match gated && !force {
+            true => {
+                let (archive, differences) = self.differences(id, 0)?;
+                (archive, Some(differences))
+            }
+            false => (self.archive(&record.archive)?, None),
+        };
+        let moved = block_in_place(|| self.ledger.cutover(id, &archive, differences.as_ref()))?;
+        if self.context.global.json {
+            output::json(&moved);
+        } else {
+            show::moved(&record.archive, &moved);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn rollback(&self, name: &str, projects: &[ProjectName]) -> Result<ExitCode, CliError> {
+        let archive = self.archive(name)?;
+        let moved = block_in_place(|| self.ledger.rollback(&archive, projects))?;
+        if self.context.global.json {
+            output::json(&moved);
+        } else {
+            show::moved(name, &moved);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn export(
+        &self,
+        name: &str,
+        projects: &[ProjectName],
+        output: &Path,
+    ) -> Result<ExitCode, CliError> {
+        let archive = self.archive(name)?;
+        let exported = block_in_place(|| archive.export(projects, output, self.watch()))?;
+        let told: Vec<String> = exported
+            .enriched
+            .iter()
+            .map(|(project, rows)| format!("{rows} enriched by {project}"))
+            .collect();
+        let text = format!(
+            "wrote {} rows to {}: {}",
+            exported.rows,
+            output.display(),
+            if told.is_empty() { "nothing is live".into() } else { told.join(", ") }
+        );
+        self.say(json!(exported), &text);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn collect(&self, name: &str, keep: usize, yes: bool) -> Result<ExitCode, CliError> {
+        let archive = self.archive(name)?;
+        let removal = if yes { Removal::Now } else { Removal::Later };
+        let collected = block_in_place(|| self.ledger.collect(&archive, keep, removal))?;
+        let mut text: Vec<String> = collected
+            .generations
+            .iter()
+            .map(|(project, generation)| format!("{project}/{generation}"))
+            .collect();
+        text.push(match (collected.generations.len(), yes) {
+            (0, _) => "nothing to remove".into(),
+            (count, true) => format!("{count} removed, {}", output::bytes(collected.bytes)),
+            (count, false) => format!("{count} would go: `--yes` removes them"),
+        });
+        self.say(json!(collected), &text.join("\n"));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn say(&self, value: serde_json::Value, text: &str) {
+        match self.context.global.json {
+            true => output::json(&value),
+            false => output::line(text),
+        }
+    }
+}
+
+/// What stands behind the `@` of a project: a number, or an alias.
+fn which(text: &str) -> Result<Which, CliError> {
+    if let Ok(number) = text.parse::<u32>() {
+        let version = ModelVersion::try_from(number);
+        return version.map(Which::Version).map_err(|error| wrong(&error));
+    }
+    text.parse::<Alias>().map(Which::Alias).map_err(|error| wrong(&error))
+}
+
+fn wrong(error: &dyn std::error::Error) -> CliError {
+    CliError::usage(error.to_string(), "write `name`, `name@2` or `name@candidate`")
+}

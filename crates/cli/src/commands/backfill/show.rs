@@ -1,0 +1,174 @@
+//! Backfills for people.
+
+use std::collections::BTreeMap;
+
+use indicatif::{HumanCount, HumanDuration};
+use mesh_backfill::{Counts, Estimate, Moved, Range, Rejected, RunReport, Standing};
+
+use crate::{args::Rows, output};
+
+pub(super) fn estimate(estimate: &Estimate, rows: &Rows) {
+    let Estimate { archive, rows: documents, distinct, chunks, .. } = estimate;
+    output::line(format!(
+        "{archive}: {} documents, {} different, in {chunks} chunks",
+        HumanCount(*documents),
+        HumanCount(*distinct)
+    ));
+    let line = |name: &str, count: u64, reasons: String| {
+        output::line(format!("  {name:<12}{:>12}   {reasons}", HumanCount(count)).trim_end());
+    };
+    for project in &estimate.projects {
+        let rate = project.rows_per_second.map(|rate| format!(", {rate:.0} rows/s a thread"));
+        output::line(format!(
+            "{} version {}{}",
+            project.project,
+            project.version,
+            rate.unwrap_or_default()
+        ));
+        line("to be done", project.todo, reasons(&project.why));
+        line("left", project.skipped.values().sum(), reasons(&project.skipped));
+        line("rejected", project.rejected.values().sum(), reasons(&project.rejected));
+    }
+    let seconds = |value: f64| std::time::Duration::from_secs_f64(value.max(0.0));
+    let time = |value: f64| match value {
+        value if value < 90.0 => format!("{value:.1} s"),
+        value => HumanDuration(seconds(value)).to_string(),
+    };
+    let range = |range: Range, told: &dyn Fn(f64) -> String| {
+        format!("{} ({} to {})", told(range.value), told(range.low), told(range.high))
+    };
+    output::line(format!(
+        "takes {} with {} threads, measured on {} documents",
+        range(estimate.seconds, &time),
+        estimate.threads,
+        HumanCount(estimate.sampled)
+    ));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size")]
+    let bytes = |value: f64| output::bytes(value.max(0.0) as u64);
+    output::line(format!("leaves {}", range(estimate.bytes, &bytes)));
+    if estimate.projects.iter().any(|project| project.todo > 0) {
+        let all = if rows.all_rows { " --all-rows" } else { "" };
+        let filter = rows.filter.as_ref().map(|sql| format!(" --where {sql:?}"));
+        output::line(format!(
+            "next: mesh backfill run {archive} {}{}{all}",
+            rows.projects.join(" "),
+            filter.unwrap_or_default()
+        ));
+    } else {
+        output::line("nothing is to be done");
+    }
+}
+
+pub(super) fn report(report: &RunReport) {
+    let resumed = match report.resumed {
+        0 => String::new(),
+        chunks => format!(", {chunks} of {} chunks were done before", report.chunks),
+    };
+    output::line(format!(
+        "backfill {} of {}: {} documents in {:.1} s{resumed}, {}",
+        report.id,
+        report.archive,
+        HumanCount(report.rows),
+        report.seconds,
+        output::bytes(report.bytes)
+    ));
+    for (project, counts) in &report.projects {
+        output::line(format!("  {project:<20} {}", told(counts)));
+    }
+    let id = report.id;
+    if report.projects.values().any(|counts| counts.rejected > 0) {
+        output::line(format!("`mesh backfill rejects {id}` shows what was rejected, and why"));
+    }
+    output::line(format!(
+        "next: `mesh backfill diff {id}` compares it with what is live, `mesh backfill cutover \
+         {id}` makes it live"
+    ));
+}
+
+pub(super) fn standings(all: &[Standing]) {
+    if all.is_empty() {
+        output::line("no backfill yet: `mesh backfill run --help` makes one");
+        return;
+    }
+    let mut table = output::table(&["id", "archive", "projects", "state", "done", "rejected"]);
+    for standing in all {
+        table.add_row([
+            standing.id.to_string(),
+            standing.archive.clone(),
+            standing.projects.join(", "),
+            standing.state_for_people(),
+            format!("{} of {}", HumanCount(standing.done), HumanCount(standing.rows)),
+            HumanCount(standing.rejected).to_string(),
+        ]);
+    }
+    output::line(table.to_string());
+    if let [one] = all {
+        for (project, counts) in &one.counts {
+            output::line(format!("  {project:<20} {}", told(counts)));
+        }
+        if let Some(error) = &one.error {
+            output::line(format!("it stopped: {error}"));
+        }
+        for next in &one.next {
+            output::line(format!("next: {next}"));
+        }
+    }
+}
+
+pub(super) fn rejects(rejects: &BTreeMap<String, Vec<Rejected>>) {
+    if rejects.values().all(Vec::is_empty) {
+        output::line("nothing was rejected");
+        return;
+    }
+    let mut table = output::table(&["project", "key", "file", "row", "reason", "detail"]);
+    for (project, rows) in rejects {
+        for row in rows {
+            table.add_row([
+                project.clone(),
+                mesh_core::printable(row.key.as_deref().unwrap_or("-")),
+                mesh_core::printable(&row.file),
+                row.row.to_string(),
+                row.reason.clone(),
+                mesh_core::printable(&row.detail),
+            ]);
+        }
+    }
+    output::line(table.to_string());
+}
+
+pub(super) fn moved(archive: &str, moved: &[Moved]) {
+    if moved.is_empty() {
+        output::line(format!("{archive}: it is live already"));
+    }
+    for Moved { project, from, to } in moved {
+        let name =
+            |generation: &Option<String>| generation.clone().unwrap_or_else(|| "none".into());
+        output::line(format!("{archive}: {project} was {}, is {} now", name(from), name(to)));
+    }
+}
+
+fn told(counts: &Counts) -> String {
+    let parts = [
+        ("enriched", counts.enriched),
+        ("kept", counts.kept),
+        ("left", counts.skipped),
+        ("rejected", counts.rejected),
+    ];
+    let told: Vec<String> = parts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{} {name}", HumanCount(*count)))
+        .collect();
+    match counts.repeated {
+        0 => told.join(", "),
+        repeated => format!("{} ({} as identical ones)", told.join(", "), HumanCount(repeated)),
+    }
+}
+
+fn reasons<K: AsRef<str>>(reasons: &BTreeMap<K, u64>) -> String {
+    let told: Vec<String> = reasons
+        .iter()
+        .map(|(reason, count)| format!("{} {}", HumanCount(*count), reason.as_ref()))
+        .collect();
+    told.join(", ")
+}

@@ -256,7 +256,7 @@ mod tests {
         let decoded = columns.decode(&rows.map(Arc::from)).unwrap();
         assert_eq!(decoded.len(), 4);
         assert!(decoded.iter().all(|column| column.len() == 2));
-        assert!(decoded[3].is_null(1));
+        assert!(decoded[2].is_null(1));
         assert!(columns.decode(&[Arc::from("{\"label\":3}")]).is_err());
     }
 

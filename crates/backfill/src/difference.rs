@@ -315,11 +315,13 @@ fn gates(
     #[expect(clippy::cast_precision_loss, reason = "shares of rows")]
     let share = |some: u64, all: u64| some as f64 / all.max(1) as f64;
     let finding = |(gate, limit): (&String, &f64)| {
+        let before = report.compared + report.lost;
         let measured = match gate.as_str() {
             "rejected" => share(rejected, rows),
-            _ => 0.0,
+            "lost" => share(report.lost, before),
+            "change" => report.change.value,
+            _ => report.flips.map_or(0.0, |flips| flips.share),
         };
-        let _ = report;
         GateFinding { gate: gate.clone(), measured, limit: *limit, passes: measured <= *limit }
     };
     limits.iter().map(finding).collect()

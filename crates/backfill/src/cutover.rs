@@ -63,14 +63,10 @@ impl Ledger {
         let (record, plan) = self.find(id)?;
         let _alone = self.alone(&record.archive)?;
         match record.state {
-            BackfillState::Done => {}
+            // What was rolled back may come again, if it was made beside what is live now.
+            BackfillState::Done | BackfillState::Superseded => {}
             // Somebody may ask again after a kill between the move and its record.
             BackfillState::Live => return Ok(Vec::new()),
-            BackfillState::Superseded => {
-                let what = "it was live, and another one is now";
-                let help = "`mesh backfill rollback` goes back to the one before";
-                return Err(BackfillError::usage(action(), what, help));
-            }
             state => {
                 let help = format!("`mesh backfill resume {id}` goes on with it");
                 return Err(BackfillError::usage(

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, path::Path, process::ExitCode};
 
 use mesh_archive::Watch;
 use mesh_backfill::{
-    ArchiveFile, BackfillError, Differences, Enricher, Job, Ledger, Only, OpenArchive, Plan,
+    ArchiveFile, BackfillError, Differences, Enricher, Job, Ledger, Moved, Only, OpenArchive, Plan,
     Removal, RunLimits, RunReport, Selection,
 };
 use mesh_core::{Alias, ModelVersion, ProjectName};
@@ -168,12 +168,21 @@ impl Desk<'_> {
     async fn run(&self, options: &BackfillRun) -> Result<ExitCode, CliError> {
         let job = self.job(&options.rows).await?;
         let report = self.work(&job, &options.pace)?;
-        if options.cutover {
-            drop(job);
+        if !options.cutover {
             self.tell(&report);
-            return self.cutover(report.id, false);
+            return Ok(ExitCode::SUCCESS);
         }
-        self.tell(&report);
+        let moved = self.make_live(report.id, false)?;
+        if self.context.global.json {
+            let mut told = json!(report);
+            if let Some(told) = told.as_object_mut() {
+                told.insert("moved".into(), json!(moved));
+            }
+            output::json(&told);
+        } else {
+            show::report(&report);
+            show::moved(&report.archive, &moved);
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -333,6 +342,18 @@ impl Desk<'_> {
     }
 
     fn cutover(&self, id: BackfillId, force: bool) -> Result<ExitCode, CliError> {
+        let (record, _) = block_in_place(|| self.ledger.find(id))?;
+        let moved = self.make_live(id, force)?;
+        if self.context.global.json {
+            output::json(&moved);
+        } else {
+            show::moved(&record.archive, &moved);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Makes a backfill live, if the gates of its projects allow it.
+    fn make_live(&self, id: BackfillId, force: bool) -> Result<Vec<Moved>, CliError> {
         let (record, plan) = block_in_place(|| self.ledger.find(id))?;
         let mut gated = false;
         for project in &plan.projects {
@@ -346,13 +367,7 @@ impl Desk<'_> {
             }
             false => (self.archive(&record.archive)?, None),
         };
-        let moved = block_in_place(|| self.ledger.cutover(id, &archive, differences.as_ref()))?;
-        if self.context.global.json {
-            output::json(&moved);
-        } else {
-            show::moved(&record.archive, &moved);
-        }
-        Ok(ExitCode::SUCCESS)
+        Ok(block_in_place(|| self.ledger.cutover(id, &archive, differences.as_ref()))?)
     }
 
     fn rollback(&self, name: &str, projects: &[ProjectName]) -> Result<ExitCode, CliError> {

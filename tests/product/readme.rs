@@ -142,10 +142,38 @@ fn the_commands_of_the_guide_to_projects_work() {
     }
 }
 
+#[test]
+fn the_commands_of_the_guide_to_backfills_work() {
+    let told = follow_with("docs/backfill.md", &["mesh.toml", "projects"]);
+    for expected in [
+        "3,000 without an answer",
+        "backfill 1 of news: 3,000 documents",
+        r#""news-topic.model_version":1"#,
+        "3,000 of another version",
+        "news-topic: version 1 -> version 2",
+        "labels before (rows) and after (columns)",
+        "by edition",
+        "superseded",
+        "1 removed",
+        "nothing was rejected",
+    ] {
+        assert!(told.contains(expected), "{expected}\n{told}");
+    }
+}
+
 /// Runs the commands of a guide in a folder of their own, and gives what they print.
 fn follow(page: &str) -> String {
+    follow_with(page, &["docs/examples"])
+}
+
+/// As [`follow`], with parts of the repository in the folder.
+fn follow_with(page: &str, parts: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
-    copy(&repository().join("docs/examples"), &folder.path().join("docs/examples"));
+    for part in parts {
+        let to = folder.path().join(part);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        copy(&repository().join(part), &to);
+    }
     let mut shell = String::from("set -euo pipefail\n");
     for command in commands(page) {
         shell.push_str(&format!("{command}\n"));

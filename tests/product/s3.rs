@@ -124,3 +124,42 @@ fn a_source_is_an_object_and_credentials_come_from_a_profile() {
     workspace.edit("projects/p/project.toml", &digest, &digest.replace(&digest[..8], "00000000"));
     run(&mut command).code(1).tells(["it is not there"]);
 }
+
+#[test]
+fn an_archive_and_its_enrichments_lie_in_a_bucket() {
+    let buckets = Buckets::serve();
+    let workspace = Workspace::with_reviews(240);
+    let manifest = "projects/reviews/project.toml";
+    workspace.edit(manifest, "[serve]", "[backfill]\ninput = { content = \"text\" }\n\n[serve]");
+    workspace.mesh(["run", "reviews"]).ok();
+    let rows: Vec<String> = reviews(900).lines().map(ToOwned::to_owned).collect();
+    for (part, rows) in rows[1..].chunks(300).enumerate() {
+        let keyed = rows.iter().enumerate().map(|(row, line)| format!("{part}-{row},{line}\n"));
+        let folder = buckets.root.path().join(format!("bucket/mail/part={part}"));
+        fs::create_dir_all(&folder).unwrap();
+        let text = format!("id,text,stars\n{}", keyed.collect::<String>());
+        fs::write(folder.join("rows.csv"), text).unwrap();
+    }
+    let with = |args: &[&str]| {
+        let mut command = buckets.with(&workspace, []);
+        run(command.args(args))
+    };
+    with(&["new", "archive", "mail", "--data", "s3://bucket/mail", "--key", "id"]).ok();
+    with(&["backfill", "plan", "mail", "reviews"]).ok().tells(["900 without an answer"]);
+    with(&["backfill", "run", "mail", "reviews"]).ok().tells(["900 enriched"]);
+    let stored = buckets.root.path().join("bucket/mail.enriched");
+    assert!(!stored.join("current.json").exists());
+    with(&["backfill", "cutover", "1"]).ok();
+    assert!(stored.join("current.json").exists());
+    let some = ["backfill", "run", "mail", "reviews", "--all-rows", "--where", "part = '1'"];
+    with(&some).ok().tells(["300 enriched, 600 kept"]);
+    with(&["backfill", "diff", "2"]).ok().tells(["compared 900: 900 the same"]);
+    with(&["backfill", "cutover", "2"]).ok();
+    with(&["backfill", "rollback", "mail"]).ok();
+    with(&["backfill", "export", "mail", "--output", "all.jsonl"]).ok().tells(["900 enriched"]);
+    with(&["backfill", "collect", "mail", "--yes"]).ok().tells(["1 removed"]);
+    assert_eq!(fs::read_dir(stored.join("reviews")).unwrap().count(), 1);
+    // Nobody who may not write is told that it worked.
+    let mut wrong = buckets.with(&workspace, ["backfill", "rollback", "mail"]);
+    run(wrong.env("AWS_SECRET_ACCESS_KEY", "another")).code(1).tells(["failed to"]);
+}

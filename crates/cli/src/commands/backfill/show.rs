@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use indicatif::{HumanCount, HumanDuration};
+use indicatif::HumanCount;
 use mesh_backfill::{Counts, Estimate, Moved, Range, Rejected, RunReport, Standing};
 
 use crate::{args::Rows, output};
@@ -29,17 +29,12 @@ pub(super) fn estimate(estimate: &Estimate, rows: &Rows) {
         line("left", project.skipped.values().sum(), reasons(&project.skipped));
         line("rejected", project.rejected.values().sum(), reasons(&project.rejected));
     }
-    let seconds = |value: f64| std::time::Duration::from_secs_f64(value.max(0.0));
-    let time = |value: f64| match value {
-        value if value < 90.0 => format!("{value:.1} s"),
-        value => HumanDuration(seconds(value)).to_string(),
-    };
     let range = |range: Range, told: &dyn Fn(f64) -> String| {
         format!("{} ({} to {})", told(range.value), told(range.low), told(range.high))
     };
     output::line(format!(
         "takes {} with {} threads, measured on {} documents",
-        range(estimate.seconds, &time),
+        range(estimate.seconds, &duration),
         estimate.threads,
         HumanCount(estimate.sampled)
     ));
@@ -144,6 +139,17 @@ pub(super) fn moved(archive: &str, moved: &[Moved]) {
         let name =
             |generation: &Option<String>| generation.clone().unwrap_or_else(|| "none".into());
         output::line(format!("{archive}: {project} was {}, is {} now", name(from), name(to)));
+    }
+}
+
+/// A duration in the two units that tell it best.
+fn duration(seconds: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a duration")]
+    let whole = seconds.max(0.0).round() as u64;
+    match whole {
+        0..90 => format!("{seconds:.1} s"),
+        90..5_400 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
     }
 }
 

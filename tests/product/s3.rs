@@ -144,21 +144,26 @@ fn an_archive_and_its_enrichments_lie_in_a_bucket() {
         let mut command = buckets.with(&workspace, []);
         run(command.args(args))
     };
+    let shows = |args: &[&str], expected: &str| {
+        let out = with(args).ok().out;
+        assert!(out.contains(expected), "{expected}: {out}");
+    };
     with(&["new", "archive", "mail", "--data", "s3://bucket/mail", "--key", "id"]).ok();
-    with(&["backfill", "plan", "mail", "reviews"]).ok().tells(["900 without an answer"]);
-    with(&["backfill", "run", "mail", "reviews"]).ok().tells(["900 enriched"]);
+    shows(&["backfill", "plan", "mail", "reviews"], "900 without an answer");
+    shows(&["backfill", "run", "mail", "reviews"], "900 enriched");
     let stored = buckets.root.path().join("bucket/mail.enriched");
     assert!(!stored.join("current.json").exists());
     with(&["backfill", "cutover", "1"]).ok();
     assert!(stored.join("current.json").exists());
     let some = ["backfill", "run", "mail", "reviews", "--all-rows", "--where", "part = '1'"];
-    with(&some).ok().tells(["300 enriched, 600 kept"]);
-    with(&["backfill", "diff", "2"]).ok().tells(["compared 900: 900 the same"]);
+    shows(&some, "300 enriched, 600 kept");
+    shows(&["backfill", "diff", "2"], "compared 900: 900 the same");
     with(&["backfill", "cutover", "2"]).ok();
     with(&["backfill", "rollback", "mail"]).ok();
-    with(&["backfill", "export", "mail", "--output", "all.jsonl"]).ok().tells(["900 enriched"]);
-    with(&["backfill", "collect", "mail", "--yes"]).ok().tells(["1 removed"]);
-    assert_eq!(fs::read_dir(stored.join("reviews")).unwrap().count(), 1);
+    shows(&["backfill", "export", "mail", "--output", "all.jsonl"], "900 enriched");
+    shows(&["backfill", "collect", "mail", "--yes"], "1 removed");
+    shows(&["backfill", "collect", "mail"], "nothing to remove");
+    shows(&["backfill", "export", "mail", "--output", "all.jsonl"], "900 enriched");
     // Nobody who may not write is told that it worked.
     let mut wrong = buckets.with(&workspace, ["backfill", "rollback", "mail"]);
     run(wrong.env("AWS_SECRET_ACCESS_KEY", "another")).code(1).tells(["failed to"]);

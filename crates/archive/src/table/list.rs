@@ -52,7 +52,11 @@ fn objects(
 ) -> Result<Listed, ArchiveError> {
     let told = Path::new(path.as_ref());
     let Bucket { store, runtime } = bucket;
-    if !path.as_ref().is_empty() {
+    let prefix = (!path.as_ref().is_empty()).then_some(path);
+    let all = runtime.block_on(store.list(prefix).try_collect::<Vec<_>>());
+    let all = all.map_err(|error| ArchiveError::store(told, error))?;
+    // Asked second, as some servers answer badly when a folder is asked for as an object.
+    if all.is_empty() && !path.as_ref().is_empty() {
         match runtime.block_on(store.head(path)) {
             Ok(about) => {
                 let identity = Identity::of_object(&about);
@@ -62,8 +66,12 @@ fn objects(
             Err(error) => return Err(ArchiveError::store(told, error)),
         }
     }
-    let prefix = (!path.as_ref().is_empty()).then_some(path);
-    let all = runtime.block_on(store.list(prefix).try_collect::<Vec<_>>());
+    // Some servers tell less of an object in a list than when it is asked for.
+    let whole = all.into_iter().map(|about| match about.e_tag {
+        Some(_) => Ok(about),
+        None => runtime.block_on(store.head(&about.location)),
+    });
+    let all = whole.collect::<Result<Vec<_>, _>>();
     let all = all.map_err(|error| ArchiveError::store(told, error))?;
     let files = all.into_iter().filter_map(|about| {
         let whole = about.location.as_ref();

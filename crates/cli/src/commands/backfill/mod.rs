@@ -67,7 +67,8 @@ impl Desk<'_> {
     }
 
     fn archive(&self, name: &str) -> Result<OpenArchive, BackfillError> {
-        ArchiveFile::find(self.workspace.root(), name)?.open(&self.ledger.runtime)
+        let file = ArchiveFile::find(self.workspace.root(), name)?;
+        block_in_place(|| file.open(&self.ledger.runtime))
     }
 
     /// Loads what answers for projects, each named with or without a version.

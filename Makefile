@@ -8,7 +8,7 @@ MESH := target/release/mesh
 # cargo-nextest runs tests in parallel; without it cargo's own runner does.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help up run status test lint fmt doc bench bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup fuzz hooks tools schemas clean
+.PHONY: help up run status test lint fmt doc bench bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup bench-backfill fuzz hooks tools schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -57,7 +57,7 @@ schemas: ## write the JSON schemas and the reference of the manifests
 	@target/debug/mesh schema archive > docs/schema/archive.schema.json
 	@target/debug/mesh schema reference > docs/manifest.md
 
-bench: bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup ## measure us beside what a user would pick instead
+bench: bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup bench-backfill ## measure us beside what a user would pick instead
 
 bench-linear: tools ## quality and speed of linear models, beside scikit-learn
 	$(CARGO) build --release --quiet -p mlmesh
@@ -74,6 +74,10 @@ bench-encoder: tools ## speed, fidelity and memory of the encoder, beside ONNX R
 bench-language: tools ## texts per second and answers of the language model, beside fastText
 	$(CARGO) build --release --quiet -p mlmesh -p mesh-bench
 	bench/venv.sh && bench/.venv/bin/python bench/language.py
+
+bench-backfill: tools ## backfills beside the engine alone, the plan's estimate, memory, cutover
+	$(CARGO) build --release --quiet -p mlmesh -p mesh-bench
+	bench/venv.sh && bench/.venv/bin/python bench/backfill.py
 
 bench-ner: tools ## quality and words per second of the tagger
 	$(CARGO) build --release --quiet -p mlmesh -p mesh-bench

@@ -619,3 +619,50 @@ fn several_projects_share_one_pass() {
     let detail = rejects["opinions"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("content"), "{detail}");
 }
+
+#[test]
+fn a_running_service_answers_in_the_place_of_the_engine() {
+    let workspace = with_archive(400);
+    let mut lines: Vec<String> =
+        workspace.read("mail.jsonl").lines().map(ToOwned::to_owned).collect();
+    lines[3] = json!({ "id": 3, "text": " " }).to_string();
+    lines[4] = json!({ "id": 4, "text": 17 }).to_string();
+    workspace.write("mail.jsonl", lines.join("\n"));
+    workspace.mesh(["backfill", "run", "mail", "reviews", "--cutover"]).ok();
+    let before = live(&workspace, "mail");
+    let serving = workspace.serve();
+    let url = format!("http://{}", serving.address);
+    let through = |more: &[&str]| {
+        let mut command =
+            workspace.command(["backfill", "run", "mail", "reviews", "--all-rows", "--through"]);
+        run(command.arg(&url).args(more))
+    };
+    let started = std::time::Instant::now();
+    let ran = through(&["--max-rate", "500", "--json"]).ok();
+    assert!(started.elapsed() > Duration::from_millis(390 * 2), "{:?}", started.elapsed());
+    let ran: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&counts(&ran)["enriched"], &counts(&ran)["rejected"]), (&json!(398), &json!(2)));
+    workspace.mesh(["backfill", "cutover", "2"]).ok();
+    let after = live(&workspace, "mail");
+    for (key, row) in &before {
+        assert_eq!(row["reviews.labels"], after[key]["reviews.labels"], "{key}");
+    }
+    let rejects = workspace.json(["backfill", "rejects", "2", "--json"]);
+    assert_eq!(rejects["reviews"][0]["reason"], "empty-text");
+    assert!(rejects["reviews"][1]["detail"].as_str().unwrap().contains("content"), "{rejects}");
+    // Answers of another version are not taken.
+    newer(&workspace);
+    until("the service has the new version", || {
+        serving.get("/reviews/v1/bio").body.contains("\"version\":2")
+    });
+    through(&[]).ok();
+    let mut older = workspace.command(["backfill", "run", "mail", "reviews@1", "--through"]);
+    run(older.arg(&url).arg("--all-rows")).code(2).tells([
+        "the service answers with version 2 of reviews, not with the version 1",
+        "mesh model promote",
+    ]);
+    drop(serving);
+    through(&["--where", "id < 100"]).code(1).tells(["failed to ask http://", "/ready"]);
+    let mut nowhere = workspace.command(["backfill", "run", "mail", "reviews", "--max-rate", "5"]);
+    run(&mut nowhere).code(2);
+}

@@ -24,6 +24,7 @@ use crate::{
     inputs::{self, EnrichedRows, Sources, text_in},
     job::{Job, ProjectJob},
     keys::KeyHash,
+    remote::RemoteRequest,
     select::{Choice, Chooser, Documents},
     survey::input_hash,
 };
@@ -251,7 +252,20 @@ impl Work<'_> {
         for some in open.chunks(BATCH) {
             self.cancel.check()?;
             let requests: Vec<&Asked> = some.iter().filter_map(|at| asked.get(*at)).collect();
-            for (at, answer) in some.iter().zip(predict(project, &requests)) {
+            let answered = match &project.remote {
+                None => predict(project, &requests),
+                Some(remote) => {
+                    let requests: Vec<RemoteRequest<'_>> = requests
+                        .iter()
+                        .map(|asked| RemoteRequest {
+                            attributes: &asked.attributes,
+                            parameters: asked.parameters.as_deref(),
+                        })
+                        .collect();
+                    remote.answer(&requests, self.cancel)?
+                }
+            };
+            for (at, answer) in some.iter().zip(answered) {
                 if let Some((id, true)) = ids.get(*at) {
                     self.answers.put(*id, &answer);
                 }

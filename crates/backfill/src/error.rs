@@ -78,6 +78,9 @@ pub enum BackfillErrorKind {
     /// A file cannot be written.
     #[error("{0} cannot be written")]
     Write(String),
+    /// A running service does not answer as it should.
+    #[error("{0}")]
+    Service(String),
     /// Somebody asked it to pause.
     #[error("it was paused")]
     Paused,

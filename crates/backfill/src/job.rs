@@ -9,10 +9,11 @@ use std::{
 use arrow_schema::{Field, SchemaRef};
 use mesh_archive::{Format, Span, Watch};
 use mesh_core::{
-    Digest, ModelVersion, Predictor, ProjectName, ProjectSchema, did_you_mean,
+    ApiVersion, Digest, ModelVersion, Predictor, ProjectName, ProjectSchema, did_you_mean,
     manifest::{BackfillTable, InputColumn, ProjectManifest},
 };
 use mesh_filter::Filter;
+use tokio::runtime::Handle;
 
 use crate::{
     BackfillError, BackfillErrorKind, OpenArchive,
@@ -23,6 +24,7 @@ use crate::{
     place::Place,
     plan::{Only, PLAN_FORMAT, Plan, ProjectPlan},
     pointer::Current,
+    remote::{Remote, Service},
     survey::Survey,
 };
 
@@ -71,8 +73,11 @@ pub struct Job {
 /// What a project does in a backfill.
 pub(crate) struct ProjectJob {
     pub(crate) plan: ProjectPlan,
+    api: ApiVersion,
     pub(crate) schema: ProjectSchema,
     pub(crate) predictor: Arc<dyn Predictor>,
+    /// A service that answers in the predictor's place.
+    pub(crate) remote: Option<Remote>,
     pub(crate) columns: PredictionColumns,
     /// The columns of its parts.
     pub(crate) table: SchemaRef,
@@ -198,6 +203,21 @@ impl Job {
         &self.plan
     }
 
+    /// Lets a running service answer, in the place of the models in this process. What is left is
+    /// the same.
+    ///
+    /// # Errors
+    /// When it does not answer, or with another version.
+    pub fn through(&mut self, service: &Service, runtime: &Handle) -> Result<(), BackfillError> {
+        for project in &mut self.projects {
+            let ProjectPlan { project: name, version, digest, .. } = &project.plan;
+            let api = format!("v{}", project.api);
+            let remote = Remote::connect(service, name.as_str(), &api, *version, digest, runtime)?;
+            project.remote = Some(remote);
+        }
+        Ok(())
+    }
+
     /// How many documents there are.
     #[must_use]
     pub const fn rows(&self) -> u64 {
@@ -308,8 +328,10 @@ impl ProjectJob {
         };
         Ok(Self {
             plan,
+            api: enricher.manifest.project.api,
             schema,
             predictor: Arc::clone(&enricher.predictor),
+            remote: None,
             table: columns.schema(key),
             columns,
             base,

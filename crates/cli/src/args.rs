@@ -290,6 +290,7 @@ pub(crate) enum Backfill {
   mesh backfill run packages ner sentiment       one pass for both
   mesh backfill run packages news-topic@2 --where \"lang = 'en'\"
   mesh backfill run packages news-topic --all-rows
+  mesh backfill run packages news-topic --through http://127.0.0.1:8080 --max-rate 200
 
 Nothing changes for readers until `mesh backfill cutover`. Ctrl-C pauses.")]
     Run(BackfillRun),
@@ -435,6 +436,21 @@ pub(crate) struct Pace {
     /// The share of rows that may be rejected; above it the run stops
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) max_rejected: Option<f64>,
+    /// Let a running service answer: http://host:port
+    #[arg(long, value_name = "URL")]
+    pub(crate) through: Option<String>,
+    /// Requests to the service that are under way at once
+    #[arg(long, value_name = "REQUESTS", default_value_t = 8, requires = "through", value_parser = threads)]
+    pub(crate) in_flight: usize,
+    /// Requests to the service in a second, at most
+    #[arg(long, value_name = "REQUESTS", requires = "through", value_parser = rate)]
+    pub(crate) max_rate: Option<f64>,
+}
+
+/// A rate: more than nothing.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| *rate > 0.0 && rate.is_finite());
+    rate.ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, path::Path, process::ExitCode};
 use mesh_archive::Watch;
 use mesh_backfill::{
     ArchiveFile, BackfillError, Differences, Enricher, Job, Ledger, Moved, Only, OpenArchive, Plan,
-    Removal, RunLimits, RunReport, Selection,
+    Removal, RunLimits, RunReport, Selection, Service,
 };
 use mesh_core::{Alias, ModelVersion, ProjectName};
 use mesh_pipeline::{Workspace, deployed, version_of};
@@ -168,7 +168,7 @@ impl Desk<'_> {
 
     async fn run(&self, options: &BackfillRun) -> Result<ExitCode, CliError> {
         let job = self.job(&options.rows).await?;
-        let report = self.work(&job, &options.pace)?;
+        let report = self.work(job, &options.pace)?;
         if !options.cutover {
             self.tell(&report);
             return Ok(ExitCode::SUCCESS);
@@ -187,14 +187,19 @@ impl Desk<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn work(&self, job: &Job, pace: &Pace) -> Result<RunReport, CliError> {
+    fn work(&self, mut job: Job, pace: &Pace) -> Result<RunReport, CliError> {
+        if let Some(url) = &pace.through {
+            let (in_flight, max_rate) = (pace.in_flight, pace.max_rate);
+            let service = Service { url: url.clone(), in_flight, max_rate };
+            block_in_place(|| job.through(&service, &self.ledger.runtime))?;
+        }
         let limits = RunLimits {
             threads: self.context.run_options(pace.threads).threads,
             max_rejected: pace.max_rejected,
             progress: self.context.bars.as_ref(),
             cancel: &self.context.cancel,
         };
-        Ok(block_in_place(|| self.ledger.run(job, limits))?)
+        Ok(block_in_place(|| self.ledger.run(&job, limits))?)
     }
 
     fn tell(&self, report: &RunReport) {
@@ -223,7 +228,7 @@ impl Desk<'_> {
             );
             return Err(CliError::usage(action, help));
         }
-        let report = self.work(&job, pace)?;
+        let report = self.work(job, pace)?;
         self.tell(&report);
         Ok(ExitCode::SUCCESS)
     }
@@ -246,7 +251,7 @@ impl Desk<'_> {
             .collect();
         let selection = Selection { only: Only::Rejected, filter: None, onto };
         let job = self.make(plan.archive.as_str(), &named, &selection).await?;
-        let report = self.work(&job, pace)?;
+        let report = self.work(job, pace)?;
         self.tell(&report);
         Ok(ExitCode::SUCCESS)
     }

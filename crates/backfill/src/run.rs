@@ -96,6 +96,7 @@ impl Ledger {
     pub fn run(&self, job: &Job, limits: RunLimits<'_>) -> Result<RunReport, BackfillError> {
         let started = Instant::now();
         let _alone = self.alone(job.plan.archive.as_str())?;
+        let _in_use = self.locks.use_store()?;
         let record = self.begin(job)?;
         match self.work(job, record, limits, started) {
             Ok(report) => Ok(report),

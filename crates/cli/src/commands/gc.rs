@@ -1,5 +1,6 @@
 use std::{collections::BTreeSet, process::ExitCode};
 
+use mesh_backfill::Plan;
 use mesh_core::ProjectName;
 use mesh_pipeline::assess;
 use mesh_store::{collect, plan_gc};
@@ -20,6 +21,14 @@ pub(crate) async fn gc(context: &Context, yes: bool) -> Result<ExitCode, CliErro
         let statuses = assess(&workspace, project).await?;
         fresh.extend(statuses.iter().filter_map(|status| status.freshness.output()));
         names.push(project.name().clone());
+    }
+    // What a backfill that was begun answers with is needed until its end.
+    for record in workspace.registry().backfills().await? {
+        if record.state.is_unfinished()
+            && let Ok(plan) = serde_json::from_value::<Plan>(record.plan)
+        {
+            fresh.extend(plan.projects.iter().filter_map(|project| project.digest.parse().ok()));
+        }
     }
     names.sort();
     names.dedup();

@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, process::ExitCode};
 
 use mesh_backfill::Plan;
-use mesh_core::ProjectName;
+use mesh_core::{Digest, ProjectName};
 use mesh_pipeline::assess;
 use mesh_store::{collect, plan_gc};
 
@@ -27,7 +27,7 @@ pub(crate) async fn gc(context: &Context, yes: bool) -> Result<ExitCode, CliErro
         if record.state.is_unfinished()
             && let Ok(plan) = serde_json::from_value::<Plan>(record.plan)
         {
-            fresh.extend(plan.projects.iter().filter_map(|project| project.digest.parse().ok()));
+            fresh.extend(plan.projects.iter().filter_map(|project| project.digest.parse::<Digest>().ok()));
         }
     }
     names.sort();

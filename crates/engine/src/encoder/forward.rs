@@ -14,7 +14,7 @@ use crate::kernel::{
 
 /// Rows that go through the feed-forward part together: with the weights of a chunk they stay in
 /// the second cache.
-const BLOCK_ROWS: usize = 128;
+const BLOCK_ROWS: usize = 384;
 
 /// What a thread computes in. It grows to the largest batch, and is used again.
 #[derive(Default)]

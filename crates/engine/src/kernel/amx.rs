@@ -11,9 +11,11 @@ use std::{
 };
 
 use super::{
+    attention::{QUERY_ROWS, Text},
     bf16,
     buffer::PANEL,
-    gemm::{Gemm, Left},
+    gemm::{Aside, Block, Gemm, Left},
+    target::Target,
     x86::Avx512,
 };
 
@@ -39,8 +41,10 @@ pub(super) trait Tiles: Copy {
     unsafe fn step_upper(left: *const u16, stride_bytes: usize, right: *const u16);
     /// Adds the product of 32 rows of the left operand.
     unsafe fn step(left: *const u16, stride_bytes: usize, right: *const u16);
+    /// Writes the sums of the upper 16 rows, 32 values each.
+    unsafe fn store_upper(block: *mut f32, stride_bytes: usize);
     /// Writes the sums: 32 rows of 32 values.
-    unsafe fn store(block: *mut f32);
+    unsafe fn store(block: *mut f32, stride_bytes: usize);
 }
 
 /// Products on tiles.
@@ -79,7 +83,7 @@ pub(super) fn allowed() -> bool {
 /// CPUID leaf 7: AMX-BF16 is bit 22 of EDX, AMX-TILE bit 24. XGETBV says whether the operating
 /// system saves the tiles: bits 17 and 18.
 fn has_instructions() -> bool {
-    if !is_x86_feature_detected!("avx512bf16") || !is_x86_feature_detected!("xsave") {
+    if !Target::Avx512Bf16.is_available() || !is_x86_feature_detected!("xsave") {
         return false;
     }
     let leaf = __cpuid_count(7, 0);
@@ -123,6 +127,36 @@ fn permitted() -> bool {
     false
 }
 
+/// Adds products to the sums, and writes them.
+///
+/// # Safety
+/// As [`Gemm::block`].
+#[inline(always)]
+unsafe fn multiply<T: Tiles>(left: Left<u16>, panel: *const u16, block: Block, aside: &impl Aside) {
+    // SAFETY: as the caller's: operands have spare rows behind the last one.
+    unsafe {
+        let bytes = left.stride * size_of::<u16>();
+        let to_bytes = block.stride * size_of::<f32>();
+        let steps = left.k.div_ceil(STEP);
+        let share = aside.share(steps);
+        if left.rows > TILE_ROWS {
+            for step in 0..steps {
+                let k = step * STEP;
+                aside.part(step, share);
+                T::step(left.at.add(k), bytes, panel.add(k * PANEL));
+            }
+            T::store(block.at, to_bytes);
+        } else {
+            for step in 0..steps {
+                let k = step * STEP;
+                aside.part(step, share);
+                T::step_upper(left.at.add(k), bytes, panel.add(k * PANEL));
+            }
+            T::store_upper(block.at, to_bytes);
+        }
+    }
+}
+
 impl<T: Tiles> Gemm for Amx<T> {
     type S = Avx512;
     type Elem = u16;
@@ -142,21 +176,18 @@ impl<T: Tiles> Gemm for Amx<T> {
         unsafe { T::release() }
     }
 
+    /// Whole blocks first: what is left may fit into the upper tiles.
     #[inline(always)]
-    unsafe fn block(left: Left<u16>, panel: *const u16, block: *mut f32) {
-        // SAFETY: as the caller's: operands have spare rows behind the last one.
+    fn blocks(rows: usize) -> impl Iterator<Item = (usize, usize)> {
+        (0..rows).step_by(Self::ROWS).map(move |start| (start, (rows - start).min(Self::ROWS)))
+    }
+
+    #[inline(always)]
+    unsafe fn block(left: Left<u16>, panel: *const u16, block: Block, aside: &impl Aside) {
+        // SAFETY: as the caller's.
         unsafe {
             T::zero();
-            let bytes = left.stride * size_of::<u16>();
-            for k in (0..left.k).step_by(STEP) {
-                let (left_at, right) = (left.at.add(k), panel.add(k * PANEL));
-                if left.rows > TILE_ROWS {
-                    T::step(left_at, bytes, right);
-                } else {
-                    T::step_upper(left_at, bytes, right);
-                }
-            }
-            T::store(block);
+            multiply::<T>(left, panel, block, aside);
         }
     }
 
@@ -167,16 +198,99 @@ impl<T: Tiles> Gemm for Amx<T> {
     }
 
     #[inline(always)]
+    unsafe fn narrow_two(to: *mut u16, first: __m512, second: __m512) {
+        // SAFETY: as the caller's.
+        unsafe { bf16::narrow_two(to, first, second) }
+    }
+
+    #[inline(always)]
     unsafe fn narrow_one(value: f32) -> u16 {
         bf16::narrow_one(value)
     }
+
+    #[inline(always)]
+    unsafe fn prefetch(at: *const u16) {
+        // SAFETY: a hint, for any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn gelu<const N: usize>(x: [__m512; N]) -> [__m512; N] {
+        // SAFETY: as the caller's.
+        unsafe { bf16::gelu(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn softmax(
+        scores: *mut f32,
+        to: *mut u16,
+        shape: (usize, usize),
+        inverse: &mut [f32; QUERY_ROWS],
+    ) {
+        // SAFETY: as the caller's.
+        unsafe { bf16::softmax(scores, to, shape, inverse) }
+    }
+
+    #[inline(always)]
+    unsafe fn pack_keys(text: Text<u16>, to: *mut u16) {
+        // SAFETY: as the caller's.
+        unsafe { bf16::pack_keys::<Self>(text, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn pack_values(text: Text<u16>, to: *mut u16) {
+        // SAFETY: as the caller's.
+        unsafe { bf16::pack_values::<Self>(text, to) }
+    }
+}
+
+/// Multiplies what is in the tiles of the CPU, four products a time, and nothing else: the most
+/// that it can. Gives the operations of one time.
+///
+/// # Safety
+/// Tiles must be there and allowed.
+#[inline(never)]
+pub(super) unsafe fn saturate(times: usize) -> usize {
+    // Some real numbers: zeros run faster on some CPUs than what models hold.
+    let operand: [u16; TILE_ROWS * STEP] = std::array::from_fn(|at| {
+        bf16::narrow_one(f32::from(u8::try_from(at * 37 % 101).unwrap_or_default()) / 17.0 - 2.9)
+    });
+    let at = operand.as_ptr();
+    // SAFETY: the operand is a tile; tiles are there, as the caller says.
+    unsafe {
+        Hardware::configure();
+        Hardware::zero();
+        asm!(
+            "tileloadd tmm4, [{at} + {stride}]",
+            "tileloadd tmm5, [{at} + {stride}]",
+            "tileloadd tmm6, [{at} + {stride}]",
+            "tileloadd tmm7, [{at} + {stride}]",
+            "2:",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "dec {times}",
+            "jnz 2b",
+            at = in(reg) at,
+            stride = in(reg) STEP * size_of::<u16>(),
+            times = inout(reg) times.max(1) => _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+        Hardware::release();
+    }
+    4 * 2 * TILE_ROWS * TILE_ROWS * STEP
 }
 
 /// Bytes from one pair of k to the next in a panel.
 const PAIR_BYTES: usize = 2 * PANEL * size_of::<u16>();
-/// Bytes of a row of a block.
-const ROW_BYTES: usize = PANEL * size_of::<f32>();
 
+// The right operand is loaded with the hint that it is not needed in the first cache (T1): a panel
+// is used once for each block of rows, and would drive out the rows, which every panel needs. That
+// is worth a quarter of the time.
+//
 // SAFETY of the assembly: it names every tile that it writes as clobbered, reads and writes only
 // what the trait says, and leaves flags and stack alone.
 impl Tiles for Hardware {
@@ -209,8 +323,8 @@ impl Tiles for Hardware {
         unsafe {
             asm!(
                 "tileloadd tmm4, [{left} + {stride}]",
-                "tileloadd tmm6, [{right} + {pair}]",
-                "tileloadd tmm7, [{right_2} + {pair}]",
+                "tileloaddt1 tmm6, [{right} + {pair}]",
+                "tileloaddt1 tmm7, [{right_2} + {pair}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 left = in(reg) left,
@@ -229,8 +343,8 @@ impl Tiles for Hardware {
         unsafe {
             asm!(
                 "tileloadd tmm4, [{left} + {stride}]",
-                "tileloadd tmm6, [{right} + {pair}]",
-                "tileloadd tmm7, [{right_2} + {pair}]",
+                "tileloaddt1 tmm6, [{right} + {pair}]",
+                "tileloaddt1 tmm7, [{right_2} + {pair}]",
                 "tileloadd tmm5, [{left_2} + {stride}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
@@ -250,18 +364,30 @@ impl Tiles for Hardware {
     }
 
     #[inline(always)]
-    unsafe fn store(block: *mut f32) {
+    unsafe fn store_upper(block: *mut f32, stride_bytes: usize) {
         unsafe {
             asm!(
-                "tilestored [{upper} + {row}], tmm0",
-                "tilestored [{upper_2} + {row}], tmm1",
-                "tilestored [{lower} + {row}], tmm2",
-                "tilestored [{lower_2} + {row}], tmm3",
+                "tilestored [{upper} + {stride}], tmm0",
+                "tilestored [{upper_2} + {stride}], tmm1",
                 upper = in(reg) block,
                 upper_2 = in(reg) block.add(16),
-                lower = in(reg) block.add(TILE_ROWS * PANEL),
-                lower_2 = in(reg) block.add(TILE_ROWS * PANEL + 16),
-                row = in(reg) ROW_BYTES,
+                stride = in(reg) stride_bytes,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(block: *mut f32, stride_bytes: usize) {
+        unsafe {
+            Self::store_upper(block, stride_bytes);
+            let lower = block.byte_add(TILE_ROWS * stride_bytes);
+            asm!(
+                "tilestored [{lower} + {stride}], tmm2",
+                "tilestored [{lower_2} + {stride}], tmm3",
+                lower = in(reg) lower,
+                lower_2 = in(reg) lower.add(16),
+                stride = in(reg) stride_bytes,
                 options(nostack, preserves_flags),
             );
         }
@@ -326,11 +452,12 @@ pub(super) mod emulated {
         });
     }
 
-    unsafe fn write(tile: usize, to: *mut f32) {
+    unsafe fn write(tile: usize, to: *mut f32, stride_bytes: usize) {
         with(|tiles| {
             for (row, bytes) in tiles[tile].iter().enumerate() {
+                let to = to.wrapping_byte_add(row * stride_bytes);
                 // SAFETY: as the caller's.
-                unsafe { to.byte_add(row * ROW_BYTES).cast::<[u8; 64]>().write_unaligned(*bytes) };
+                unsafe { to.cast::<[u8; 64]>().write_unaligned(*bytes) };
             }
         });
     }
@@ -362,12 +489,18 @@ pub(super) mod emulated {
             product(2, 5, 6);
             product(3, 5, 7);
         }
-        unsafe fn store(block: *mut f32) {
+        unsafe fn store_upper(block: *mut f32, stride_bytes: usize) {
             unsafe {
-                write(0, block);
-                write(1, block.add(16));
-                write(2, block.add(TILE_ROWS * PANEL));
-                write(3, block.add(TILE_ROWS * PANEL + 16));
+                write(0, block, stride_bytes);
+                write(1, block.add(16), stride_bytes);
+            }
+        }
+        unsafe fn store(block: *mut f32, stride_bytes: usize) {
+            unsafe {
+                Self::store_upper(block, stride_bytes);
+                let lower = block.byte_add(TILE_ROWS * stride_bytes);
+                write(2, lower, stride_bytes);
+                write(3, lower.add(16), stride_bytes);
             }
         }
     }

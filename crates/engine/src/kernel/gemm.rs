@@ -2,7 +2,11 @@
 
 use std::marker::PhantomData;
 
-use super::{buffer::PANEL, simd::Simd};
+use super::{
+    attention::{self, QUERY_ROWS, Text},
+    buffer::PANEL,
+    simd::{self, Simd},
+};
 
 /// How a target multiplies: the type of its operands, and one block of a product.
 ///
@@ -33,17 +37,130 @@ pub(super) trait Gemm: Copy {
     #[inline(always)]
     unsafe fn end() {}
 
-    /// `rows` rows of `a`, each `k` long and `stride` apart, times one panel: written to `block`,
-    /// [`PANEL`] values a row.
+    /// Cuts rows into blocks of at most `ROWS`: (start, rows).
+    #[inline(always)]
+    fn blocks(rows: usize) -> impl Iterator<Item = (usize, usize)> {
+        even_blocks(rows, Self::ROWS)
+    }
+
+    /// `rows` rows of `left`, each `k` long, times one panel, written to `block`; all of `aside`
+    /// is done at some time in between.
     ///
-    /// `a` must be readable for `ROWS` rows of `k` rounded up to `K_ALIGN`.
-    unsafe fn block(left: Left<Self::Elem>, panel: *const Self::Elem, block: *mut f32);
+    /// `left` must be readable, and `block` writable, for `ROWS` rows of `k` rounded up to
+    /// `K_ALIGN`, and of [`PANEL`] values.
+    unsafe fn block(
+        left: Left<Self::Elem>,
+        panel: *const Self::Elem,
+        block: Block,
+        aside: &impl Aside,
+    );
 
     /// Writes a vector as elements.
     unsafe fn narrow(to: *mut Self::Elem, vector: <Self::S as Simd>::V);
 
+    /// Writes two vectors as elements, side by side.
+    #[inline(always)]
+    unsafe fn narrow_two(
+        to: *mut Self::Elem,
+        first: <Self::S as Simd>::V,
+        second: <Self::S as Simd>::V,
+    ) {
+        // SAFETY: as the caller's.
+        unsafe {
+            Self::narrow(to, first);
+            Self::narrow(to.add(Self::S::LANES), second);
+        }
+    }
+
     /// One value as an element.
     unsafe fn narrow_one(value: f32) -> Self::Elem;
+
+    /// Asks for a line of weights that is needed later.
+    #[inline(always)]
+    unsafe fn prefetch(_: *const Self::Elem) {}
+
+    /// The exact GELU, as exact as elements are.
+    #[inline(always)]
+    unsafe fn gelu<const N: usize>(mut x: [<Self::S as Simd>::V; N]) -> [<Self::S as Simd>::V; N] {
+        for x in &mut x {
+            // SAFETY: as the caller's.
+            *x = unsafe { simd::gelu::<Self::S>(*x) };
+        }
+        x
+    }
+
+    /// Weights of attention from rows of scores, not yet divided by their sums, zeros behind the
+    /// text; `inverse` gets 1 / sum of each row. May change the scores.
+    ///
+    /// Scores and weights have [`PANEL`]s of values to a row, `length` of them of the text.
+    #[inline(always)]
+    unsafe fn softmax(
+        scores: *mut f32,
+        to: *mut Self::Elem,
+        (rows, length): (usize, usize),
+        inverse: &mut [f32; QUERY_ROWS],
+    ) {
+        let padded = length.next_multiple_of(PANEL);
+        for (row, inverse) in inverse.iter_mut().enumerate().take(rows) {
+            // SAFETY: as the caller's.
+            *inverse = unsafe {
+                let (scores, to) = (scores.add(row * padded), to.add(row * padded));
+                attention::softmax::<Self>(scores, to, (length, padded))
+            };
+        }
+    }
+
+    /// The keys of a text as the right operand of queries: k is the head's columns.
+    #[inline(always)]
+    unsafe fn pack_keys(text: Text<Self::Elem>, to: *mut Self::Elem) {
+        // SAFETY: as the caller's.
+        unsafe { attention::pack_keys::<Self>(text, to) }
+    }
+
+    /// The values of a text as the right operand of attention weights: k is the text's tokens.
+    #[inline(always)]
+    unsafe fn pack_values(text: Text<Self::Elem>, to: *mut Self::Elem) {
+        // SAFETY: as the caller's.
+        unsafe { attention::pack_values::<Self>(text, to) }
+    }
+}
+
+/// Where a block of results goes.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    pub(super) at: *mut f32,
+    /// Values from row to row.
+    pub(super) stride: usize,
+}
+
+/// Work for the vector units that a product is interleaved with, so that they are busy while the
+/// units of the product are.
+pub(super) trait Aside {
+    /// What one of `parts` parts has to do, rounded up. Divisions are slow: this is asked once.
+    fn share(&self, parts: usize) -> Share;
+
+    /// Does the part that is `part` shares behind the start.
+    unsafe fn part(&self, part: usize, share: Share);
+}
+
+/// A share of what is done beside a product.
+#[derive(Clone, Copy)]
+pub(super) struct Share {
+    /// Rows of the block before.
+    pub(super) rows: usize,
+    /// Lines of weights that are asked for.
+    pub(super) lines: usize,
+}
+
+/// Nothing beside.
+impl Aside for () {
+    #[inline(always)]
+    fn share(&self, _: usize) -> Share {
+        Share { rows: 0, lines: 0 }
+    }
+
+    #[inline(always)]
+    unsafe fn part(&self, _: usize, _: Share) {}
 }
 
 /// The left operand of a block.
@@ -69,7 +186,7 @@ pub(super) struct F32<S>(PhantomData<S>);
 unsafe fn tile<S: Simd, const R: usize, const C: usize>(
     left: Left<f32>,
     panel: *const f32,
-    block: *mut f32,
+    block: Block,
 ) {
     unsafe {
         let mut sums = [[S::splat(0.0); C]; R];
@@ -87,7 +204,7 @@ unsafe fn tile<S: Simd, const R: usize, const C: usize>(
         }
         for (row, sums) in sums.iter().enumerate() {
             for (c, sum) in sums.iter().enumerate() {
-                S::store(block.add(row * PANEL + c * S::LANES), *sum);
+                S::store(block.at.add(row * block.stride + c * S::LANES), *sum);
             }
         }
     }
@@ -103,15 +220,21 @@ macro_rules! f32_gemm {
             const ROWS: usize = $most;
 
             #[inline(always)]
-            unsafe fn block(left: Left<f32>, panel: *const f32, block: *mut f32) {
+            unsafe fn block(
+                left: Left<f32>,
+                panel: *const f32,
+                block: Block,
+                aside: &impl Aside,
+            ) {
                 // A function of its own: mixed with its callers, the loop loses its registers.
                 $(#[target_feature(enable = $features)])?
                 #[inline(never)]
-                unsafe fn run(left: Left<f32>, panel: *const f32, block: *mut f32) {
+                unsafe fn run(left: Left<f32>, panel: *const f32, block: Block) {
                     for column in (0..PANEL).step_by($vectors * <$simd>::LANES) {
                         // SAFETY: as the caller's; a column is inside the panel.
                         unsafe {
-                            let (panel, block) = (panel.add(column), block.add(column));
+                            let panel = panel.add(column);
+                            let block = Block { at: block.at.add(column), ..block };
                             match left.rows {
                                 $($rows => tile::<$simd, $rows, $vectors>(left, panel, block),)*
                                 _ => tile::<$simd, $most, $vectors>(left, panel, block),
@@ -120,7 +243,10 @@ macro_rules! f32_gemm {
                     }
                 }
                 // SAFETY: as the caller's.
-                unsafe { run(left, panel, block) }
+                unsafe {
+                    aside.part(0, aside.share(1));
+                    run(left, panel, block);
+                }
             }
 
             #[inline(always)]

@@ -14,6 +14,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod attention;
 #[cfg(target_arch = "x86_64")]
 mod bf16;
 mod buffer;
@@ -30,9 +31,9 @@ mod x86;
 
 use std::ops::Range;
 
+pub(crate) use attention::{AttentionScratch, Heads};
 pub(crate) use buffer::{Operand, PANEL, Rows};
 use gemm::Gemm;
-pub(crate) use ops::{AttentionScratch, Heads};
 pub use peak::{Peak, peak};
 pub use target::{Target, TargetError};
 
@@ -222,7 +223,7 @@ macro_rules! kernel {
                 scratch: &mut AttentionScratch,
             ) {
                 // SAFETY: as the caller's.
-                unsafe { ops::attention::<$gemm>(qkv, texts.rows, texts.heads, to, scratch) }
+                unsafe { attention::attention::<$gemm>(qkv, texts.rows, texts.heads, to, scratch) }
             }
         }
 
@@ -302,14 +303,14 @@ mod x86_kernels {
         Avx512Bf16,
         bf16::Avx512Bf16,
         Target::Avx512Bf16,
-        "avx512f,avx512vl,avx512bf16"
+        "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16"
     );
     kernel!(
         /// The tile unit, with AVX-512 for what is no product.
         AmxBf16,
         amx::Amx<amx::Hardware>,
         Target::AmxBf16,
-        "avx512f,avx512vl,avx512bf16"
+        "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16"
     );
     #[cfg(test)]
     kernel!(
@@ -317,7 +318,7 @@ mod x86_kernels {
         EmulatedAmx,
         amx::Amx<amx::emulated::Emulated>,
         Target::AmxBf16,
-        "avx512f,avx512vl,avx512bf16"
+        "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16"
     );
 
     pub(super) static AVX2_F32: &dyn Kernel = &Avx2F32;

@@ -1,11 +1,11 @@
-//! What an encoder layer is made of, for every target at once.
+//! What an encoder layer is made of besides attention, for every target at once.
 
-use std::ops::Range;
+use std::{marker::PhantomData, ops::Range};
 
 use super::{
     Activation,
     buffer::{Operand, PANEL, Rows},
-    gemm::{Gemm, Left, even_blocks},
+    gemm::{Aside, Block, Gemm, Left, Share},
     simd::{self, Simd},
 };
 
@@ -28,14 +28,27 @@ pub(super) struct Weights<E> {
 }
 
 /// Bytes of panels that stay in the second cache while all rows pass by.
-const GROUP_BYTES: usize = 384 << 10;
+const GROUP_BYTES: usize = 192 << 10;
 
-/// One block of results: at most 32 rows of a panel.
+/// Bytes of a line of the caches.
+pub(super) const LINE: usize = 64;
+
+/// Memory for a block of results: at most 32 rows of a panel.
 #[repr(C, align(64))]
-struct Block([f32; 32 * PANEL]);
+pub(super) struct BlockMemory([f32; 32 * PANEL]);
+
+impl BlockMemory {
+    pub(super) const fn new() -> Self {
+        Self([0.0; 32 * PANEL])
+    }
+
+    pub(super) const fn block(&mut self) -> Block {
+        Block { at: self.0.as_mut_ptr(), stride: PANEL }
+    }
+}
 
 /// Elements of a panel of `k` values.
-const fn panel_elements<G: Gemm>(k: usize) -> usize {
+pub(super) const fn panel_elements<G: Gemm>(k: usize) -> usize {
     k.next_multiple_of(G::K_ALIGN) * PANEL
 }
 
@@ -53,101 +66,259 @@ pub(super) unsafe fn linear<G: Gemm>(
     sink: &Sink<G::Elem>,
 ) {
     unsafe {
+        let x = (left, left_stride, rows);
+        match *sink {
+            Sink::Sum { to, stride } => product::<G, _>(x, weights, &Sum { to, stride }),
+            Sink::Elements { to, stride, activation } => match activation {
+                Activation::None => product(x, weights, &Elements::<G, Same>::new(to, stride)),
+                Activation::Gelu => product(x, weights, &Elements::<G, Gelu>::new(to, stride)),
+                Activation::GeluTanh => {
+                    product(x, weights, &Elements::<G, GeluTanh>::new(to, stride));
+                }
+                Activation::Relu => product(x, weights, &Elements::<G, Relu>::new(to, stride)),
+            },
+        }
+    }
+}
+
+/// Rows times all panels, block by block. A block is drained while the next one is multiplied.
+#[inline(always)]
+unsafe fn product<G: Gemm, D: Drain<G>>(
+    (left, stride, rows): (*const G::Elem, usize, usize),
+    weights: &Weights<G::Elem>,
+    drain: &D,
+) {
+    unsafe {
         G::begin();
-        let mut block = Block([0.0; 32 * PANEL]);
-        let block = block.0.as_mut_ptr();
+        let mut memory = [const { BlockMemory::new() }; 2];
+        let [first, second] = &mut memory;
+        let (mut block, mut other) = (first.block(), second.block());
+        let mut done = Done::new(other, 0, weights.bias, (0, 0), drain);
         // A few panels stay in the second cache while all rows pass; a block of rows stays in the
         // first while those panels pass.
         let bytes = panel_elements::<G>(weights.k) * size_of::<G::Elem>();
         let group = (GROUP_BYTES / bytes.max(1)).max(1);
+        let blocks = G::blocks(rows).count();
+        let lines = if blocks > 1 { (bytes / LINE).div_ceil(blocks) } else { 0 };
         for first in (0..weights.panel_count).step_by(group) {
             let panels = first..weights.panel_count.min(first + group);
-            for (start, count) in even_blocks(rows, G::ROWS) {
-                let at = left.add(start * left_stride);
-                let left = Left { at, stride: left_stride, rows: count, k: weights.k };
+            for (index, (start, count)) in G::blocks(rows).enumerate() {
+                let at = left.add(start * stride);
+                let left = Left { at, stride, rows: count, k: weights.k };
                 for panel in panels.clone() {
                     let right = weights.panels.add(panel * panel_elements::<G>(weights.k));
-                    G::block(left, right, block);
+                    // The weights lie in the order of their use: what comes after this group is
+                    // fetched while it is worked on, some of each panel with each block.
+                    done.later = right.wrapping_byte_add(group * bytes + index * lines * LINE);
+                    done.lines = lines;
+                    G::block(left, right, block, &done);
                     let bias = weights.bias.add(panel * PANEL);
-                    drain::<G>(block, count, bias, sink, (start, panel * PANEL));
+                    done = Done::new(block, count, bias, (start, panel * PANEL), drain);
+                    std::mem::swap(&mut block, &mut other);
                 }
             }
         }
+        done.part(0, done.share(1));
         G::end();
     }
 }
 
-/// Takes a block to where it belongs: the row and the column of its first value.
-#[inline(always)]
-unsafe fn drain<G: Gemm>(
-    block: *const f32,
+/// A block that is multiplied, and has to be taken to where it belongs.
+struct Done<'a, G: Gemm, D> {
+    block: Block,
     rows: usize,
     bias: *const f32,
-    sink: &Sink<G::Elem>,
-    (row, column): (usize, usize),
-) {
-    unsafe {
-        match sink {
-            Sink::Elements { to, stride, activation } => {
-                let to = to.add(row * stride + column);
-                match activation {
-                    Activation::None => elements::<G>(block, rows, bias, to, *stride, |v| v),
-                    Activation::Gelu => {
-                        elements::<G>(block, rows, bias, to, *stride, |v| simd::gelu::<G::S>(v));
-                    }
-                    Activation::GeluTanh => {
-                        let gelu = |v| simd::gelu_tanh::<G::S>(v);
-                        elements::<G>(block, rows, bias, to, *stride, gelu);
-                    }
-                    Activation::Relu => {
-                        let relu = |v| G::S::max(v, G::S::splat(0.0));
-                        elements::<G>(block, rows, bias, to, *stride, relu);
-                    }
-                }
-            }
-            Sink::Sum { to, stride } => {
-                sum::<G::S>(block, rows, bias, to.add(row * stride + column), *stride);
-            }
-        }
+    /// The row and the column of its first value.
+    at: (usize, usize),
+    drain: &'a D,
+    later: *const G::Elem,
+    lines: usize,
+}
+
+impl<'a, G: Gemm, D> Done<'a, G, D> {
+    #[inline(always)]
+    fn new(block: Block, rows: usize, bias: *const f32, at: (usize, usize), drain: &'a D) -> Self {
+        Self { block, rows, bias, at, drain, later: std::ptr::null(), lines: 0 }
     }
 }
 
-#[inline(always)]
-unsafe fn elements<G: Gemm>(
-    block: *const f32,
-    rows: usize,
-    bias: *const f32,
+impl<G: Gemm, D: Drain<G>> Aside for Done<'_, G, D> {
+    #[inline(always)]
+    fn share(&self, parts: usize) -> Share {
+        Share { rows: self.rows.div_ceil(parts), lines: self.lines.div_ceil(parts) }
+    }
+
+    #[inline(always)]
+    unsafe fn part(&self, part: usize, share: Share) {
+        let (first, end) = (part * share.rows, self.rows.min((part + 1) * share.rows));
+        for line in part * share.lines..self.lines.min((part + 1) * share.lines) {
+            // SAFETY: a hint.
+            unsafe { G::prefetch(self.later.wrapping_byte_add(line * LINE)) };
+        }
+        // SAFETY: as the caller's.
+        unsafe { self.drain.drain(self.block.at, first..end, self.bias, self.at) }
+    }
+}
+
+/// Takes rows of a block to where they belong.
+trait Drain<G: Gemm> {
+    unsafe fn drain(
+        &self,
+        block: *const f32,
+        rows: Range<usize>,
+        bias: *const f32,
+        at: (usize, usize),
+    );
+}
+
+/// See [`Sink::Elements`].
+struct Elements<G: Gemm, A> {
     to: *mut G::Elem,
     stride: usize,
-    activation: impl Fn(<G::S as Simd>::V) -> <G::S as Simd>::V,
-) {
-    unsafe {
-        for row in 0..rows {
-            for column in (0..PANEL).step_by(G::S::LANES) {
-                let value = G::S::load(block.add(row * PANEL + column));
-                let value = G::S::add(value, G::S::load(bias.add(column)));
-                G::narrow(to.add(row * stride + column), activation(value));
+    activation: PhantomData<A>,
+}
+
+impl<G: Gemm, A> Elements<G, A> {
+    const fn new(to: *mut G::Elem, stride: usize) -> Self {
+        Self { to, stride, activation: PhantomData }
+    }
+}
+
+impl<G: Gemm, A: Activate> Drain<G> for Elements<G, A> {
+    #[inline(always)]
+    unsafe fn drain(
+        &self,
+        block: *const f32,
+        rows: Range<usize>,
+        bias: *const f32,
+        (first, column): (usize, usize),
+    ) {
+        unsafe {
+            let mut row = rows.start;
+            while row + 1 < rows.end {
+                self.drain_rows::<2, 4>(block.add(row * PANEL), bias, (first + row, column));
+                row += 2;
+            }
+            if row < rows.end {
+                self.drain_rows::<1, 2>(block.add(row * PANEL), bias, (first + row, column));
             }
         }
     }
 }
 
-#[inline(always)]
-unsafe fn sum<S: Simd>(
-    block: *const f32,
-    rows: usize,
-    bias: *const f32,
-    to: *mut f32,
-    stride: usize,
-) {
-    unsafe {
-        for row in 0..rows {
-            for column in (0..PANEL).step_by(S::LANES) {
-                let to = to.add(row * stride + column);
-                let value = S::add(S::load(block.add(row * PANEL + column)), S::load(to));
-                S::store(to, S::add(value, S::load(bias.add(column))));
+impl<G: Gemm, A: Activate> Elements<G, A> {
+    /// Some rows in step; `VECTORS` is twice `ROWS`.
+    #[expect(clippy::indexing_slicing, reason = "places of arrays, known when it is compiled")]
+    #[inline(always)]
+    unsafe fn drain_rows<const ROWS: usize, const VECTORS: usize>(
+        &self,
+        block: *const f32,
+        bias: *const f32,
+        (first, column): (usize, usize),
+    ) {
+        unsafe {
+            for part in (0..PANEL).step_by(2 * G::S::LANES) {
+                let (bias, other) = simd::load_two::<G::S>(bias.add(part));
+                let mut values = [bias; VECTORS];
+                for row in 0..ROWS {
+                    let (one, two) = simd::load_two::<G::S>(block.add(row * PANEL + part));
+                    values[2 * row] = G::S::add(one, bias);
+                    values[2 * row + 1] = G::S::add(two, other);
+                }
+                let values = A::activate::<G, VECTORS>(values);
+                for row in 0..ROWS {
+                    let to = self.to.add((first + row) * self.stride + column + part);
+                    G::narrow_two(to, values[2 * row], values[2 * row + 1]);
+                }
             }
         }
+    }
+}
+
+/// See [`Sink::Sum`].
+struct Sum {
+    to: *mut f32,
+    stride: usize,
+}
+
+impl<G: Gemm> Drain<G> for Sum {
+    #[inline(always)]
+    unsafe fn drain(
+        &self,
+        block: *const f32,
+        rows: Range<usize>,
+        bias: *const f32,
+        (first, column): (usize, usize),
+    ) {
+        unsafe {
+            for row in rows {
+                let to = self.to.add((first + row) * self.stride + column);
+                for column in (0..PANEL).step_by(G::S::LANES) {
+                    let to = to.add(column);
+                    let value = G::S::load(block.add(row * PANEL + column));
+                    let value = G::S::add(value, G::S::load(to));
+                    G::S::store(to, G::S::add(value, G::S::load(bias.add(column))));
+                }
+            }
+        }
+    }
+}
+
+/// An [`Activation`] as a type, so that each has a loop of its own.
+trait Activate {
+    unsafe fn activate<G: Gemm, const N: usize>(
+        values: [<G::S as Simd>::V; N],
+    ) -> [<G::S as Simd>::V; N];
+}
+
+/// No activation.
+struct Same;
+struct Gelu;
+struct GeluTanh;
+struct Relu;
+
+impl Activate for Same {
+    #[inline(always)]
+    unsafe fn activate<G: Gemm, const N: usize>(
+        values: [<G::S as Simd>::V; N],
+    ) -> [<G::S as Simd>::V; N] {
+        values
+    }
+}
+
+impl Activate for Gelu {
+    #[inline(always)]
+    unsafe fn activate<G: Gemm, const N: usize>(
+        values: [<G::S as Simd>::V; N],
+    ) -> [<G::S as Simd>::V; N] {
+        // SAFETY: as the caller's.
+        unsafe { G::gelu(values) }
+    }
+}
+
+impl Activate for GeluTanh {
+    #[inline(always)]
+    unsafe fn activate<G: Gemm, const N: usize>(
+        mut values: [<G::S as Simd>::V; N],
+    ) -> [<G::S as Simd>::V; N] {
+        for value in &mut values {
+            // SAFETY: as the caller's.
+            *value = unsafe { simd::gelu_tanh::<G::S>(*value) };
+        }
+        values
+    }
+}
+
+impl Activate for Relu {
+    #[inline(always)]
+    unsafe fn activate<G: Gemm, const N: usize>(
+        mut values: [<G::S as Simd>::V; N],
+    ) -> [<G::S as Simd>::V; N] {
+        for value in &mut values {
+            // SAFETY: as the caller's.
+            *value = unsafe { G::S::max(*value, G::S::splat(0.0)) };
+        }
+        values
     }
 }
 
@@ -169,243 +340,40 @@ pub(super) unsafe fn layer_norm<G: Gemm>(
         for row in 0..rows.rows() {
             let x = rows.as_mut_ptr().add(row * stride);
             let to = out.as_mut_ptr::<G::Elem>().add(row * out_stride);
-            let mut total = G::S::splat(0.0);
-            for column in (0..stride).step_by(G::S::LANES) {
-                total = G::S::add(total, G::S::load(x.add(column)));
+            let vectors = (0..stride).step_by(2 * G::S::LANES);
+            // Two sums, as one addition has to wait for the one before.
+            let mut totals = [G::S::splat(0.0); 2];
+            for column in vectors.clone() {
+                let (first, second) = simd::load_two::<G::S>(x.add(column));
+                totals = [G::S::add(totals[0], first), G::S::add(totals[1], second)];
             }
-            let mean = G::S::sum(total) / count;
+            let mean = G::S::sum(G::S::add(totals[0], totals[1])) / count;
             let mean_vector = G::S::splat(mean);
-            let mut squares = G::S::splat(0.0);
-            for column in (0..stride).step_by(G::S::LANES) {
-                let off = G::S::sub(G::S::load(x.add(column)), mean_vector);
-                squares = G::S::fma(off, off, squares);
+            let mut squares = [G::S::splat(0.0); 2];
+            for column in vectors.clone() {
+                let (first, second) = simd::load_two::<G::S>(x.add(column));
+                let (first, second) =
+                    (G::S::sub(first, mean_vector), G::S::sub(second, mean_vector));
+                squares =
+                    [G::S::fma(first, first, squares[0]), G::S::fma(second, second, squares[1])];
             }
             // The zeros of the padding are off by the mean too.
-            let variance = (G::S::sum(squares) - padding * mean * mean).max(0.0) / count;
+            let squares = G::S::sum(G::S::add(squares[0], squares[1]));
+            let variance = (squares - padding * mean * mean).max(0.0) / count;
             let inverse = G::S::splat(1.0 / (variance + epsilon).sqrt());
-            for column in (0..stride).step_by(G::S::LANES) {
-                let off = G::S::sub(G::S::load(x.add(column)), mean_vector);
-                let scale = G::S::mul(inverse, G::S::load(scale.add(column)));
-                let value = G::S::fma(off, scale, G::S::load(shift.add(column)));
-                G::S::store(x.add(column), value);
-                G::narrow(to.add(column), value);
+            for column in vectors {
+                let x = x.add(column);
+                let (first, second) = simd::load_two::<G::S>(x);
+                let (scale, other_scale) = simd::load_two::<G::S>(scale.add(column));
+                let (shift, other_shift) = simd::load_two::<G::S>(shift.add(column));
+                let first = G::S::mul(G::S::sub(first, mean_vector), inverse);
+                let second = G::S::mul(G::S::sub(second, mean_vector), inverse);
+                let first = G::S::fma(first, scale, shift);
+                let second = G::S::fma(second, other_scale, other_shift);
+                G::S::store(x, first);
+                G::S::store(x.add(G::S::LANES), second);
+                G::narrow_two(to.add(column), first, second);
             }
-        }
-    }
-}
-
-/// Queries whose scores are held at once: they stay in the second cache.
-const QUERY_ROWS: usize = 64;
-
-/// Buffers of [`attention`].
-#[derive(Default)]
-pub(crate) struct AttentionScratch {
-    keys: Operand,
-    values: Operand,
-    scores: Operand,
-    weights: Operand,
-}
-
-/// The shape of attention.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Heads {
-    /// Heads.
-    pub(crate) count: usize,
-    /// Columns of a head.
-    pub(crate) size: usize,
-}
-
-/// Scaled dot-product attention (Vaswani et al. 2017), text by text and head by head: `qkv` holds
-/// queries, keys and values side by side, the queries already scaled.
-///
-/// # Safety
-/// The target's instructions must be there; the spans must lie inside the rows of `qkv`.
-#[inline(always)]
-pub(super) unsafe fn attention<G: Gemm>(
-    qkv: &Operand,
-    texts: &[Range<usize>],
-    heads: Heads,
-    out: &mut Operand,
-    scratch: &mut AttentionScratch,
-) {
-    unsafe {
-        G::begin();
-        let mut block = Block([0.0; 32 * PANEL]);
-        let block = block.0.as_mut_ptr();
-        let hidden = heads.count * heads.size;
-        let (stride, out_stride) = (qkv.stride(), out.stride());
-        for text in texts {
-            let length = text.len();
-            let padded = length.next_multiple_of(PANEL);
-            let key_panel = panel_elements::<G>(heads.size);
-            let value_panel = panel_elements::<G>(length);
-            scratch.keys.resize_flat(padded / PANEL * key_panel);
-            scratch.values.resize_flat(heads.size.div_ceil(PANEL) * value_panel);
-            scratch.scores.resize_flat(QUERY_ROWS * padded);
-            scratch.weights.resize_flat(QUERY_ROWS * padded);
-            for head in 0..heads.count {
-                let first = qkv.as_ptr::<G::Elem>().add(text.start * stride + head * heads.size);
-                let keys = scratch.keys.as_mut_ptr::<G::Elem>();
-                let values = scratch.values.as_mut_ptr::<G::Elem>();
-                pack_keys::<G>(first.add(hidden), stride, (length, heads.size), keys);
-                pack_values::<G>(first.add(2 * hidden), stride, (length, heads.size), values);
-                for (start, count) in even_blocks(length, QUERY_ROWS) {
-                    let queries = first.add(start * stride);
-                    let scores = scratch.scores.as_mut_ptr::<f32>();
-                    let weights = scratch.weights.as_mut_ptr::<G::Elem>();
-                    for panel in 0..padded / PANEL {
-                        let keys = keys.add(panel * key_panel);
-                        for (row, rows) in even_blocks(count, G::ROWS) {
-                            let at = queries.add(row * stride);
-                            let left = Left { at, stride, rows, k: heads.size };
-                            G::block(left, keys, block);
-                            let to = scores.add(row * padded + panel * PANEL);
-                            copy_rows::<G::S>(block, rows, to, padded);
-                        }
-                    }
-                    for row in 0..count {
-                        let at = row * padded;
-                        softmax::<G>(scores.add(at), weights.add(at), length, padded);
-                    }
-                    for panel in 0..heads.size.div_ceil(PANEL) {
-                        let values = values.add(panel * value_panel);
-                        let columns = (heads.size - panel * PANEL).min(PANEL);
-                        for (row, rows) in even_blocks(count, G::ROWS) {
-                            let at = weights.add(row * padded).cast_const();
-                            let left = Left { at, stride: padded, rows, k: length };
-                            G::block(left, values, block);
-                            let column = head * heads.size + panel * PANEL;
-                            let to = (text.start + start + row) * out_stride + column;
-                            let to = out.as_mut_ptr::<G::Elem>().add(to);
-                            for row in 0..rows {
-                                let from = block.cast_const().add(row * PANEL);
-                                store_some::<G>(from, to.add(row * out_stride), columns);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        G::end();
-    }
-}
-
-/// The keys of a text as the right operand of queries: k is the head's columns.
-#[inline(always)]
-unsafe fn pack_keys<G: Gemm>(
-    from: *const G::Elem,
-    stride: usize,
-    (length, size): (usize, usize),
-    to: *mut G::Elem,
-) {
-    unsafe {
-        let zero = G::narrow_one(0.0);
-        let depth = size.next_multiple_of(G::K_ALIGN);
-        for panel in 0..length.div_ceil(PANEL) {
-            let to = to.add(panel * panel_elements::<G>(size));
-            let tokens = (length - panel * PANEL).min(PANEL);
-            let from = from.add(panel * PANEL * stride);
-            for group in 0..depth / G::GROUP {
-                for token in 0..PANEL {
-                    for part in 0..G::GROUP {
-                        let k = group * G::GROUP + part;
-                        let inside = token < tokens && k < size;
-                        let value = if inside { *from.add(token * stride + k) } else { zero };
-                        *to.add((group * PANEL + token) * G::GROUP + part) = value;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The values of a text as the right operand of attention weights: k is the text's tokens.
-#[inline(always)]
-unsafe fn pack_values<G: Gemm>(
-    from: *const G::Elem,
-    stride: usize,
-    (length, size): (usize, usize),
-    to: *mut G::Elem,
-) {
-    unsafe {
-        let zero = G::narrow_one(0.0);
-        let depth = length.next_multiple_of(G::K_ALIGN);
-        for panel in 0..size.div_ceil(PANEL) {
-            let to = to.add(panel * panel_elements::<G>(length));
-            let columns = (size - panel * PANEL).min(PANEL);
-            let from = from.add(panel * PANEL);
-            for group in 0..depth / G::GROUP {
-                for part in 0..G::GROUP {
-                    let token = group * G::GROUP + part;
-                    let columns = if token < length { columns } else { 0 };
-                    let to = to.add(group * PANEL * G::GROUP + part);
-                    for column in 0..columns {
-                        *to.add(column * G::GROUP) = *from.add(token * stride + column);
-                    }
-                    for column in columns..PANEL {
-                        *to.add(column * G::GROUP) = zero;
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn copy_rows<S: Simd>(from: *const f32, rows: usize, to: *mut f32, stride: usize) {
-    unsafe {
-        for row in 0..rows {
-            for column in (0..PANEL).step_by(S::LANES) {
-                let value = S::load(from.add(row * PANEL + column));
-                S::store(to.add(row * stride + column), value);
-            }
-        }
-    }
-}
-
-/// Softmax of one row of `length` scores; zeros up to `padded`.
-#[inline(always)]
-unsafe fn softmax<G: Gemm>(scores: *mut f32, to: *mut G::Elem, length: usize, padded: usize) {
-    unsafe {
-        // What is behind the text must not count: so low that its e^x is as good as nothing,
-        // and set to exactly nothing below.
-        for column in length..padded {
-            *scores.add(column) = f32::MIN;
-        }
-        let mut largest = G::S::splat(f32::MIN);
-        for column in (0..padded).step_by(G::S::LANES) {
-            largest = G::S::max(largest, G::S::load(scores.add(column)));
-        }
-        let largest = G::S::splat(G::S::largest(largest));
-        for column in (0..padded).step_by(G::S::LANES) {
-            let score = G::S::sub(G::S::load(scores.add(column)), largest);
-            G::S::store(scores.add(column), simd::exp::<G::S>(score));
-        }
-        for column in length..padded {
-            *scores.add(column) = 0.0;
-        }
-        let mut total = G::S::splat(0.0);
-        for column in (0..padded).step_by(G::S::LANES) {
-            total = G::S::add(total, G::S::load(scores.add(column)));
-        }
-        let inverse = G::S::splat(1.0 / G::S::sum(total));
-        for column in (0..padded).step_by(G::S::LANES) {
-            let weight = G::S::mul(G::S::load(scores.add(column)), inverse);
-            G::narrow(to.add(column), weight);
-        }
-    }
-}
-
-/// Writes the first `columns` values of a row as elements.
-#[inline(always)]
-unsafe fn store_some<G: Gemm>(from: *const f32, to: *mut G::Elem, columns: usize) {
-    unsafe {
-        let whole = columns - columns % G::S::LANES;
-        for column in (0..whole).step_by(G::S::LANES) {
-            G::narrow(to.add(column), G::S::load(from.add(column)));
-        }
-        for column in whole..columns {
-            *to.add(column) = G::narrow_one(*from.add(column));
         }
     }
 }

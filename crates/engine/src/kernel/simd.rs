@@ -35,6 +35,15 @@ pub(super) trait Simd: Copy {
     unsafe fn largest(a: Self::V) -> f32;
 }
 
+/// Two vectors that lie side by side.
+///
+/// # Safety
+/// As [`Simd`].
+#[inline(always)]
+pub(super) unsafe fn load_two<S: Simd>(from: *const f32) -> (S::V, S::V) {
+    unsafe { (S::load(from), S::load(from.add(S::LANES))) }
+}
+
 /// Adding it to a float below 2^22 rounds it to an integer, which stands in the low bits.
 const ROUND: f32 = 12_582_912.0;
 /// Below it e^x is no normal number any more.
@@ -131,11 +140,12 @@ pub(super) unsafe fn gelu_tanh<S: Simd>(x: S::V) -> S::V {
     }
 }
 
+/// A polynomial, highest order first.
 #[inline(always)]
 unsafe fn polynomial<S: Simd, const N: usize>(x: S::V, coefficients: &[f32; N]) -> S::V {
     unsafe {
-        let mut result = S::splat(0.0);
-        for coefficient in coefficients {
+        let mut result = S::splat(coefficients[0]);
+        for coefficient in &coefficients[1..] {
             result = S::fma(result, x, S::splat(*coefficient));
         }
         result

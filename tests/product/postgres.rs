@@ -97,14 +97,14 @@ fn a_table_is_enriched_compared_made_live_and_rolled_back() {
     assert_eq!(server.sql(VERSIONS), "1|898");
     assert!(!workspace.path("mail.enriched/current.json").exists(), "two truths are none");
     // It is what the model says.
-    let first = server.sql("SELECT id, text FROM mail WHERE id NOT IN (3, 4, 5) ORDER BY id LIMIT 20");
+    let first =
+        server.sql("SELECT id, text FROM mail WHERE id NOT IN (3, 4, 5) ORDER BY id LIMIT 20");
     let texts = first.lines().map(|line| line.split_once('|').unwrap().1);
     let asked = texts.map(|text| format!("{}\n", json!({ "content": text }))).collect::<String>();
     workspace.write("ask.jsonl", asked);
     let said = workspace.mesh(["predict", "reviews", "--input", "ask.jsonl"]).ok().out;
-    let labels = server.sql(
-        "SELECT labels FROM mail_reviews WHERE id NOT IN (3, 4, 5) ORDER BY id LIMIT 20",
-    );
+    let labels = server
+        .sql("SELECT labels FROM mail_reviews WHERE id NOT IN (3, 4, 5) ORDER BY id LIMIT 20");
     assert_eq!(said.lines().count(), 20);
     for (line, labels) in said.lines().zip(labels.lines()) {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -139,19 +139,26 @@ fn a_table_is_enriched_compared_made_live_and_rolled_back() {
     mesh(["backfill", "rollback", "mail", "--json"]).ok();
     assert_eq!(server.sql(VERSIONS), "1|898");
     mesh(["backfill", "cutover", "2", "--json"]).ok();
-    let exported =
-        mesh(["backfill", "export", "mail", "--output=all.jsonl"]).ok().out;
+    let exported = mesh(["backfill", "export", "mail", "--output=all.jsonl"]).ok().out;
     assert!(exported.contains("900 rows") && exported.contains("898 enriched"), "{exported}");
-    let row: Value = serde_json::from_str(workspace.read("all.jsonl").lines().next().unwrap()).unwrap();
+    let row: Value =
+        serde_json::from_str(workspace.read("all.jsonl").lines().next().unwrap()).unwrap();
     let now = server.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD')");
-    assert_eq!(row["reviews.enriched_at"].as_str().map(|at| &at[..10]), Some(now.as_str()), "{row}");
+    assert_eq!(
+        row["reviews.enriched_at"].as_str().map(|at| &at[..10]),
+        Some(now.as_str()),
+        "{row}"
+    );
     // A table that somebody removed is loaded anew.
     server.sql(&format!("DROP VIEW of_readers; DROP TABLE {} CASCADE", generations(&server)[0].0));
     mesh(["backfill", "rollback", "mail", "--json"]).ok();
     assert_eq!(server.sql(VERSIONS), "1|898");
     mesh(["backfill", "cutover", "2", "--json"]).ok();
-    let collected =
-        told(&server, &workspace, ["backfill", "collect", "mail", "--keep", "0", "--yes", "--json"]);
+    let collected = told(
+        &server,
+        &workspace,
+        ["backfill", "collect", "mail", "--keep", "0", "--yes", "--json"],
+    );
     assert_eq!(collected["generations"].as_array().unwrap().len(), 1, "{collected}");
     assert!(collected["bytes"].as_u64().unwrap() > 0, "{collected}");
     assert_eq!(generations(&server).len(), 1);
@@ -333,7 +340,8 @@ fn kills_lose_no_key_and_double_none_while_the_table_is_written() {
         let _ = child.kill();
         wait(&mut child);
         until("the server noticed", || {
-            server.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mesh'") == "0"
+            server.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mesh'")
+                == "0"
         });
         let live = server.sql(
             "SELECT coalesce((SELECT current->'projects'->'reviews'->>'generation' \
@@ -360,7 +368,8 @@ fn kills_lose_no_key_and_double_none_while_the_table_is_written() {
         "SELECT count(*) FROM mail LEFT JOIN mail_reviews USING (id) WHERE model_version IS NULL",
     );
     assert_eq!(missing, "0");
-    let gone = server.sql("SELECT count(*) FROM mail_reviews LEFT JOIN mail USING (id) WHERE text IS NULL");
+    let gone = server
+        .sql("SELECT count(*) FROM mail_reviews LEFT JOIN mail USING (id) WHERE text IS NULL");
     assert_eq!(gone, "0", "what is gone from the documents is gone from the enrichment");
 }
 
@@ -396,11 +405,15 @@ fn a_server_that_is_restarted_is_waited_for_and_one_that_stays_away_stops_the_ru
     let output = child.wait_with_output().unwrap();
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
     let (code, out) = (output.status.code().unwrap(), String::new());
-    Ran { code, out, err }.code(1).tells(["no server answers at 127.0.0.1", "what is done stays done"]);
+    Ran { code, out, err }
+        .code(1)
+        .tells(["no server answers at 127.0.0.1", "what is done stays done"]);
     // What needs no server says what to do; what needs it says that it is not there.
     let status = mesh(&server, &workspace, ["backfill", "status", "2"]).ok().out;
     assert!(status.contains("mesh backfill resume 2"), "{status}");
-    mesh(&server, &workspace, ["backfill", "rollback", "mail"]).code(1).tells(["no server answers"]);
+    mesh(&server, &workspace, ["backfill", "rollback", "mail"])
+        .code(1)
+        .tells(["no server answers"]);
     server.resume();
     let resumed = told(&server, &workspace, ["backfill", "resume", "2", "--json"]);
     assert!(resumed["resumed"].as_u64().unwrap() > 0, "{resumed}");
@@ -447,7 +460,8 @@ fn keys_may_be_of_any_type_and_missing() {
         (counts["enriched"].as_u64().unwrap(), counts["rejected"].as_u64().unwrap())
     };
     assert_eq!(run("odd"), (701, 301));
-    let rejects = told(&server, &workspace, ["backfill", "rejects", "1", "--limit", "1000", "--json"]);
+    let rejects =
+        told(&server, &workspace, ["backfill", "rejects", "1", "--limit", "1000", "--json"]);
     let rejects = rejects["reviews"].as_array().unwrap();
     assert_eq!(rejects.iter().filter(|reject| reject["reason"] == "no-key").count(), 301);
     let lost = "SELECT count(*) FROM \"Odd Mail\" d LEFT JOIN \"Odd Mail_reviews\" e \
@@ -499,10 +513,9 @@ fn what_a_server_or_a_table_does_not_allow_is_said() {
     assert!(!workspace.path("archives/x.toml").exists());
 
     let mut wrong = server.with(&workspace, ["backfill", "plan", "mail", "reviews"]);
-    run(wrong.env("PGPASSWORD", "another")).code(1).tells([
-        "does not let the user `mesh` in",
-        "PGPASSWORD",
-    ]);
+    run(wrong.env("PGPASSWORD", "another"))
+        .code(1)
+        .tells(["does not let the user `mesh` in", "PGPASSWORD"]);
     // Who may read and no more is told before anything is done, with what the owner can do.
     new("guests", &server.url("mail").replace("mesh@", "guest@"), "id").ok();
     mesh(&server, &workspace, ["backfill", "plan", "guests", "reviews"]).ok();

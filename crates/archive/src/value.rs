@@ -130,8 +130,8 @@ fn holds_binary(of: &DataType) -> bool {
 #[cfg(test)]
 mod tests {
     use arrow_array::{
-        BinaryArray, BooleanArray, Decimal128Array, DictionaryArray, Float64Array,
-        Int64Array, ListArray, NullArray, StringArray, StructArray, TimestampMillisecondArray,
+        BinaryArray, BooleanArray, Decimal128Array, DictionaryArray, Float64Array, Int64Array,
+        ListArray, NullArray, StringArray, StructArray, TimestampMillisecondArray,
         types::{Int8Type, Int64Type},
     };
 

@@ -77,12 +77,14 @@ impl Publication {
 
     /// Which generations readers see.
     pub(crate) fn current(&self) -> Result<Current, BackfillError> {
-        let text = self.database.run("tell which enrichments are live", async |connection| {
-            match self.exists(connection, "mesh_enrichments").await? {
+        let text =
+            self.database.run("tell which enrichments are live", async |connection| match self
+                .exists(connection, "mesh_enrichments")
+                .await?
+            {
                 true => self.row(connection, "").await,
                 false => Ok(None),
-            }
-        })?;
+            })?;
         self.parsed(text.as_deref())
     }
 
@@ -180,11 +182,7 @@ impl Publication {
     }
 
     /// Whether a table or view of that name is in the schema of the documents.
-    async fn exists(
-        &self,
-        connection: &mut PgConnection,
-        name: &str,
-    ) -> Result<bool, sqlx::Error> {
+    async fn exists(&self, connection: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
         let row = sqlx::query(
             "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
              ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2)",

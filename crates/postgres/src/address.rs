@@ -107,7 +107,9 @@ impl TableName {
             (!name.is_empty() && !name.contains('\0')).then_some(name)
         };
         match text.split_once('.') {
-            Some((schema, table)) => Some(Self { schema: Some(name(schema)?), table: name(table)? }),
+            Some((schema, table)) => {
+                Some(Self { schema: Some(name(schema)?), table: name(table)? })
+            }
             None => Some(Self { schema: None, table: name(text)? }),
         }
     }

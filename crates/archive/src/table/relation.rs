@@ -2,9 +2,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_schema::FieldRef;
 use mesh_core::ProgressTask;
-use mesh_postgres::{
-    Database, Halt, Patience, PostgresError, PostgresErrorKind, Relation, quoted,
-};
+use mesh_postgres::{Database, Halt, Patience, PostgresError, PostgresErrorKind, Relation, quoted};
 use sqlx::{Row, postgres::PgRow};
 
 use super::{
@@ -219,7 +217,8 @@ impl Source {
         if !keyless {
             return format!("CAST(${number}::text AS {})", self.relation.key.kind);
         }
-        let part = |at: usize, kind: &str| format!("split_part(${number}::text, ' ', {at})::{kind}");
+        let part =
+            |at: usize, kind: &str| format!("split_part(${number}::text, ' ', {at})::{kind}");
         format!("({}, {})", part(1, "oid"), part(2, "tid"))
     }
 }

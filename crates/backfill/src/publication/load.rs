@@ -209,11 +209,8 @@ impl Publication {
             kind: self.documents.key.kind.clone(),
             form: Form::Plain,
         };
-        let json = |name: &String| Column {
-            name: name.clone(),
-            kind: "jsonb".into(),
-            form: Form::Json,
-        };
+        let json =
+            |name: &String| Column { name: name.clone(), kind: "jsonb".into(), form: Form::Json };
         let told: Vec<Column> = match manifest.parts.is_empty() {
             // Nothing says what types they have.
             true => manifest.columns.iter().map(|(_, name)| json(name)).collect(),

@@ -255,8 +255,7 @@ mod tests {
     #[test]
     fn a_table_is_a_place_of_documents_and_its_password_is_never_told() {
         let parse = |url: &str, more: &str| {
-            let text =
-                format!("[archive]\nname = \"news\"\nurl = \"{url}\"\nkey = \"id\"\n{more}");
+            let text = format!("[archive]\nname = \"news\"\nurl = \"{url}\"\nkey = \"id\"\n{more}");
             ArchiveManifest::parse("archives/news.toml", &text)
         };
         assert!(parse("postgres://me@db:5432/news?table=public.news", "").is_ok());

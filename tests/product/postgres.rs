@@ -5,7 +5,7 @@ use std::{
     fs,
     process::{Child, Stdio},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -402,7 +402,10 @@ fn a_server_that_is_restarted_is_waited_for_and_one_that_stays_away_stops_the_ru
         all[0]["id"] == 2 && all[0]["done"].as_u64().is_some_and(|done| done > 0)
     });
     server.stop();
+    let stopped = Instant::now();
     let output = child.wait_with_output().unwrap();
+    let waited = stopped.elapsed().as_secs();
+    assert!((55..90).contains(&waited), "it waited {waited} s");
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
     let (code, out) = (output.status.code().unwrap(), String::new());
     Ran { code, out, err }

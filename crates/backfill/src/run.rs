@@ -331,6 +331,10 @@ fn worker(
         let started = Instant::now();
         let done = catch_unwind(AssertUnwindSafe(|| work.chunk(chunk)))
             .unwrap_or_else(|_| Err(BackfillError::new("backfill", BackfillErrorKind::Panic)));
+        if done.is_err() {
+            // Whoever keeps the ledger would say so, but the next chunk may be begun before.
+            stop.cancel();
+        }
         if report.send((chunk, done, started.elapsed().as_secs_f64())).is_err() {
             return;
         }

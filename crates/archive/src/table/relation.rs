@@ -13,7 +13,7 @@ use super::{
     text,
     waiting::{Batches, Sink, Waiting},
 };
-use crate::{ArchiveError, Format, TableFile};
+use crate::{ArchiveError, Format, TableFile, Unusable};
 
 /// A table in a database: its rows are read in the order of their keys, never by their number.
 #[derive(Debug)]
@@ -33,6 +33,10 @@ struct Page<'k> {
     skipped: u64,
     most: u64,
 }
+
+/// What takes the rows of a page: the key of each, and its values.
+type Take<'t> =
+    &'t mut dyn FnMut(&str, Result<Vec<Option<&str>>, Unusable>) -> Result<(), ArchiveError>;
 
 /// Rows of a statement: no statement of ours sees an old state of the table for long, so that the
 /// server may clean up after others.
@@ -139,10 +143,7 @@ impl Source {
         &self,
         plan: &Plan,
         mut page: Page<'_>,
-        take: &mut dyn FnMut(
-            &str,
-            Result<Vec<Option<&str>>, crate::Unusable>,
-        ) -> Result<(), ArchiveError>,
+        take: Take<'_>,
     ) -> Result<Option<String>, ArchiveError> {
         let (mut last, mut rows) = (None::<String>, 0);
         let mut patience = Patience::default();

@@ -58,7 +58,7 @@ impl Publication {
         let what = format!("create tables and views in the schema {}", self.documents.schema);
         self.database
             .run(&what, async |connection| {
-                // Whoever has no rights, but finds the tables there, may read.
+                // That tables are there proves nothing: a view is made, and removed.
                 let sql = format!("{tables}; {}", self.names.probe());
                 let mut transaction = connection.begin().await?;
                 sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;

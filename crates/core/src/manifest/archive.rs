@@ -250,6 +250,8 @@ impl<'de> Deserialize<'de> for InputColumn {
 
 #[cfg(test)]
 mod tests {
+    use miette::Diagnostic;
+
     use super::*;
 
     #[test]
@@ -269,7 +271,13 @@ mod tests {
             ("file:a", "enrichments = \"postgres://me@db/news?table=a\"", "is no place"),
         ] {
             let error = parse(url, more).unwrap_err();
-            let told = format!("{:?}", miette::Report::new(error));
+            let mut told = String::new();
+            for problem in &error.problems {
+                let source = problem.source_code().unwrap();
+                let shown = source.read_span(&(0, 1).into(), 0, 9).unwrap();
+                told.push_str(&format!("{problem} {}", String::from_utf8_lossy(shown.data())));
+            }
+            assert!(told.contains("key = \"id\""), "{told}");
             assert!(told.contains(expected) && !told.contains("hunter2"), "{url}: {told}");
         }
     }

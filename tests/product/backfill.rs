@@ -164,6 +164,22 @@ fn an_archive_is_enriched_compared_made_live_and_rolled_back() {
     workspace.mesh(["backfill", "rollback", "mail"]).code(2).tells(["it has no enrichment"]);
 }
 
+#[test]
+fn documents_that_texts_name_in_json_are_found_again() {
+    let workspace = with_archive(300);
+    let named = |line: &str| {
+        let mut row: Value = serde_json::from_str(line).unwrap();
+        row["id"] = json!(format!("k\"{}\n\u{e9}", row["id"]));
+        format!("{row}\n")
+    };
+    let lines: String = workspace.read("mail.jsonl").lines().map(named).collect();
+    workspace.write("mail.jsonl", lines);
+    workspace.mesh(["backfill", "run", "mail", "reviews", "--cutover"]).ok();
+    assert_eq!(versions(&live(&workspace, "mail")), [("1".into(), 300)].into());
+    let plan = workspace.json(["backfill", "plan", "mail", "reviews", "--json"]);
+    assert_eq!(plan["projects"][0]["skipped"]["answered by this model"], 300, "{plan}");
+}
+
 fn spawn(workspace: &Workspace, more: &[&str]) -> Child {
     let mut command = workspace.command(["backfill", "run", "mail", "reviews", "--threads", "2"]);
     command.args(more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()

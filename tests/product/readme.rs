@@ -9,7 +9,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{repository, signal, wait};
+use crate::{
+    database::Server,
+    support::{repository, signal, wait},
+};
 
 /// The commands of a page: lines of `console` blocks that start with a prompt, and what goes into
 /// them from the page, up to the word that ends it.
@@ -144,7 +147,10 @@ fn the_commands_of_the_guide_to_projects_work() {
 
 #[test]
 fn the_commands_of_the_guide_to_backfills_work() {
-    let told = follow_with("docs/backfill.md", &["mesh.toml", "projects"]);
+    let server = Server::start();
+    let told = follow_with("docs/backfill.md", &["mesh.toml", "projects"], |shell| {
+        server.name(shell);
+    });
     for expected in [
         "3,000 without an answer",
         "backfill 1 of news: 3,000 documents",
@@ -156,6 +162,9 @@ fn the_commands_of_the_guide_to_backfills_work() {
         "superseded",
         "1 removed",
         "nothing was rejected",
+        "1,000 without an answer",
+        "| sports   |             2",
+        "_g_",
     ] {
         assert!(told.contains(expected), "{expected}\n{told}");
     }
@@ -163,11 +172,11 @@ fn the_commands_of_the_guide_to_backfills_work() {
 
 /// Runs the commands of a guide in a folder of their own, and gives what they print.
 fn follow(page: &str) -> String {
-    follow_with(page, &["docs/examples"])
+    follow_with(page, &["docs/examples"], |_| {})
 }
 
-/// As [`follow`], with parts of the repository in the folder.
-fn follow_with(page: &str, parts: &[&str]) -> String {
+/// As [`follow`], with parts of the repository in the folder, and a shell that is made ready.
+fn follow_with(page: &str, parts: &[&str], ready: impl Fn(&mut Command)) -> String {
     let folder = tempfile::tempdir().unwrap();
     for part in parts {
         let to = folder.path().join(part);
@@ -180,13 +189,10 @@ fn follow_with(page: &str, parts: &[&str]) -> String {
     }
     let bin = Path::new(env!("CARGO_BIN_EXE_mesh")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let output = Command::new("bash")
-        .arg("-c")
-        .arg(&shell)
-        .current_dir(folder.path())
-        .env("PATH", path)
-        .output()
-        .unwrap();
+    let mut command = Command::new("bash");
+    ready(&mut command);
+    let command = command.arg("-c").arg(&shell).current_dir(folder.path()).env("PATH", path);
+    let output = command.output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{out}\n{err}\n{shell}");

@@ -2,6 +2,7 @@ use std::{error::Error as StdError, io, path::Path};
 
 use mesh_core::{Interrupted, did_you_mean, printable};
 use mesh_minhash::OptionsError;
+use mesh_postgres::{PostgresError, PostgresErrorKind};
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -101,6 +102,9 @@ pub enum ArchiveErrorKind {
     /// A file cannot be written.
     #[error("{0} cannot be written")]
     Write(String),
+    /// A table in a database cannot be read.
+    #[error(transparent)]
+    Database(PostgresErrorKind),
     /// Somebody asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -171,5 +175,16 @@ impl ArchiveError {
 impl From<Interrupted> for ArchiveError {
     fn from(_: Interrupted) -> Self {
         Self::new(ArchiveErrorKind::Interrupted)
+    }
+}
+
+impl From<PostgresError> for ArchiveError {
+    fn from(error: PostgresError) -> Self {
+        let kind = match &error.kind {
+            PostgresErrorKind::Interrupted => return Interrupted.into(),
+            kind => ArchiveErrorKind::Database(kind.clone()),
+        };
+        let (help, source) = error.into_parts();
+        Self { kind, source, help }
     }
 }

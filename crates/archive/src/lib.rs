@@ -1,4 +1,5 @@
-//! Archives: documents by the hundred thousand, in Parquet, JSONL, CSV or TSV files.
+//! Archives: documents by the hundred thousand, in Parquet, JSONL, CSV or TSV files, or in a table
+//! of a database.
 //!
 //! An [`Archive`] is read a row at a time, only the columns that are asked for. A row that cannot
 //! be read is a row all the same: it keeps its number, its reason is counted, and a copy of the
@@ -66,5 +67,5 @@ pub use find::{Duplicates, Pair, Place};
 pub use format::{Archive, Format};
 pub use pairs::PairWriter;
 pub use read::{Columns, Unusable, Watch};
-pub use table::{Location, Marks, Rows, Span, Table, TableFile};
+pub use table::{KeyRange, Location, Marks, Rows, Span, Table, TableFile};
 pub use value::{json_of, text_of};

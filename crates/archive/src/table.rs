@@ -8,36 +8,49 @@ use ::parquet::{arrow::arrow_reader::ArrowReaderMetadata, file::metadata::PageIn
 use arrow_array::RecordBatch;
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use mesh_core::{Cancel, NoProgress, ProgressTask, Unit};
+use mesh_postgres::Database;
 use object_store::{ObjectStore, path::Path as ObjectPath};
 use tokio::runtime::Handle;
 
 mod chunks;
 mod json;
+mod keys;
 mod list;
 mod marks;
 mod parquet;
 mod place;
 mod plan;
+mod relation;
 mod text;
+mod waiting;
 
+pub use keys::KeyRange;
 pub use marks::{Marks, Span};
 
 use crate::{ArchiveError, ArchiveErrorKind, Format, Unusable, Watch};
 use marks::FileMarks;
-use place::Place;
+use place::{Bucket, Place};
 use plan::Plan;
+use relation::Source;
+use waiting::Batches;
 
 /// An archive as a table: its files, and its columns. Clones are the same table.
 ///
-/// Each call blocks; one that needs an object store must not be made from asynchronous code.
+/// A table in a database is one of a single file, whose lines are JSON: it may be written while it
+/// is read. What is read in spans are the rows that there are between their keys at that moment.
+///
+/// Each call blocks; one that needs an object store or a database must not be made from
+/// asynchronous code.
 #[derive(Clone, Debug)]
 pub struct Table(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     files: Vec<TableFile>,
-    /// Where each of the files is.
+    /// Where each of the files is; of a table in a database there are none.
     places: Vec<Place>,
+    /// The table in a database, if it is one.
+    source: Option<Source>,
     format: Format,
     /// The columns of the first file.
     own: OnceLock<Vec<FieldRef>>,
@@ -75,6 +88,13 @@ pub enum Location {
         /// What runs the requests: a runtime of several threads, that lives as long as the table.
         /// It is waited for, so no thread of its own may read the table.
         runtime: Handle,
+    },
+    /// A table in a database.
+    Relation {
+        /// The database, whose address names the table.
+        database: Database,
+        /// The column that names rows.
+        key: String,
     },
 }
 
@@ -118,12 +138,38 @@ impl Table {
     ///
     /// # Errors
     /// When it is not there, its format is not known, or a folder holds no files, or files of
-    /// several formats.
+    /// several formats; when a table in a database has no unique index on its key.
     pub fn open(location: &Location, format: Option<Format>) -> Result<Self, ArchiveError> {
-        let (files, format) = list::list(location, format)?;
-        let (files, places) = files.into_iter().unzip();
-        let heads = Mutex::default();
-        Ok(Self(Arc::new(Inner { files, places, format, own: OnceLock::new(), heads })))
+        let (listed, format) = match location {
+            Location::Local(path) => list::local(path, format)?,
+            Location::Objects { store, path, runtime } => {
+                let bucket = Bucket { store: store.clone(), runtime: runtime.clone() };
+                list::objects(&bucket, path, format)?
+            }
+            Location::Relation { database, key } => {
+                let source = Source::open(database, key)?;
+                let (files, places, source) = (vec![source.file()], Vec::new(), Some(source));
+                return Ok(Self::new(files, places, Format::Jsonl, source));
+            }
+        };
+        let (files, places) = listed.into_iter().unzip();
+        Ok(Self::new(files, places, format, None))
+    }
+
+    fn new(
+        files: Vec<TableFile>,
+        places: Vec<Place>,
+        format: Format,
+        source: Option<Source>,
+    ) -> Self {
+        let (own, heads) = (OnceLock::new(), Mutex::default());
+        Self(Arc::new(Inner { files, places, source, format, own, heads }))
+    }
+
+    /// Whether it may be written while it is read: a table in a database.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.0.source.is_some()
     }
 
     /// Its files, in the order in which they are read: that of their names.
@@ -185,6 +231,12 @@ impl Table {
         sink: &mut dyn FnMut(Rows) -> Result<(), ArchiveError>,
     ) -> Result<Marks, ArchiveError> {
         let plan = Plan::new(self, columns)?;
+        if let Some((source, file)) = self.relation() {
+            let task = watch.progress.begin(label, None, Unit::Items);
+            let batches = source_batches(source, file, &plan, watch.cancel);
+            let file = source.scan(batches, task.as_ref(), sink)?;
+            return Ok(Marks { files: vec![file] });
+        }
         let total = self.files().iter().map(|file| file.bytes).sum();
         let task = watch.progress.begin(label, Some(total), Unit::Bytes);
         let mut met = text::Met::default();
@@ -201,7 +253,7 @@ impl Table {
                         let how = format!("it has {rows} rows, and says {}", part.rows);
                         return Err(ArchiveError::read(reading.place.told(), how));
                     }
-                    Ok(FileMarks { rows, offsets: Vec::new() })
+                    Ok(FileMarks { rows, ..FileMarks::default() })
                 }
                 format => text::scan(&reading, format, &mut met, sink),
             })?;
@@ -226,6 +278,9 @@ impl Table {
     ) -> Result<(), ArchiveError> {
         let plan = Plan::new(self, columns)?;
         let cancel = Cancel::new();
+        if let Some((source, file)) = self.relation() {
+            return source.read(source_batches(source, file, &plan, &cancel), span, sink);
+        }
         let reading = self.reading(span.file, &plan, (&NoProgress, &cancel))?;
         let rows = reading.unchanged(sink, |sink| match self.head(&reading)? {
             Head::Parquet(about) => {
@@ -241,10 +296,24 @@ impl Table {
         Ok(())
     }
 
+    /// The table in a database, and it as a file.
+    fn relation(&self) -> Option<(&Source, &TableFile)> {
+        self.0.source.as_ref().zip(self.0.files.first())
+    }
+
+    /// What errors name where no file is at fault.
+    fn told(&self) -> &Path {
+        let source = self.0.source.as_ref().map(Source::told);
+        source.or_else(|| self.0.places.first().map(Place::told)).unwrap_or(Path::new(""))
+    }
+
     /// The columns of the first file.
     fn own_columns(&self) -> Result<&[FieldRef], ArchiveError> {
         if let Some(known) = self.0.own.get() {
             return Ok(known);
+        }
+        if let Some(source) = &self.0.source {
+            return Ok(self.0.own.get_or_init(|| source.columns()));
         }
         let Some(first) = self.0.places.first() else { return Ok(&[]) };
         let mut columns = match self.0.format {
@@ -271,8 +340,7 @@ impl Table {
         let all = self.schema().map(|schema| {
             schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
         });
-        let told = self.0.places.first().map(Place::told).unwrap_or(Path::new(""));
-        ArchiveError::no_column(told, name, &all.unwrap_or_default())
+        ArchiveError::no_column(self.told(), name, &all.unwrap_or_default())
     }
 
     fn reading<'a>(
@@ -310,6 +378,11 @@ impl Table {
 }
 
 impl Reading<'_> {
+    fn batches(&self) -> Batches<'_> {
+        let Self { number, file, place, plan, cancel, .. } = *self;
+        Batches { number, file, told: place.told(), plan, cancel }
+    }
+
     /// Reads the file, and fails if it is not what it was, before or after.
     fn unchanged<T>(
         &self,
@@ -329,4 +402,13 @@ impl Reading<'_> {
             (read, _) => read,
         }
     }
+}
+
+fn source_batches<'a>(
+    source: &'a Source,
+    file: &'a TableFile,
+    plan: &'a Plan,
+    cancel: &'a Cancel,
+) -> Batches<'a> {
+    Batches { number: 0, file, told: source.told(), plan, cancel }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use arrow_array::{Array, cast::AsArray, downcast_dictionary_array};
+use arrow_array::{Array, ArrayRef, cast::AsArray, downcast_dictionary_array, make_array};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_json::writer::{EncoderOptions, make_encoder};
 use arrow_schema::{DataType, Field};
@@ -20,9 +20,10 @@ pub fn text_of<'a>(column: &'a dyn Array, field: &Field, row: usize) -> Option<C
         if is_binary(column.data_type()) {
             return std::str::from_utf8(as_bytes(column, row)?).ok().map(Cow::Borrowed);
         }
+        let value = in_offset(column.slice(row, 1))?;
         let options = FormatOptions::default();
-        let formatter = ArrayFormatter::try_new(column, &options).ok()?;
-        return formatter.value(row).try_to_string().ok().map(Cow::Owned);
+        let formatter = ArrayFormatter::try_new(value.as_ref(), &options).ok()?;
+        return formatter.value(0).try_to_string().ok().map(Cow::Owned);
     };
     if !is_json(field) || !text.starts_with('"') {
         return Some(Cow::Borrowed(text));
@@ -49,7 +50,7 @@ pub fn json_of(column: &dyn Array, field: &Field, row: usize) -> Option<String> 
     if holds_binary(column.data_type()) {
         return None;
     }
-    let value = column.slice(row, 1);
+    let value = in_offset(column.slice(row, 1))?;
     let field = Arc::new(Field::new(field.name(), value.data_type().clone(), true));
     let options = EncoderOptions::default().with_explicit_nulls(true);
     let mut encoder = make_encoder(&field, value.as_ref(), &options).ok()?;
@@ -71,6 +72,16 @@ fn plain(column: &dyn Array, row: usize) -> Option<(&dyn Array, usize)> {
         column => plain(column.values().as_ref(), column.key(row)?),
         _ => None
     )
+}
+
+/// Times of the zone `UTC` as those of its offset: what writes them knows no zones by their names.
+fn in_offset(column: ArrayRef) -> Option<ArrayRef> {
+    let DataType::Timestamp(unit, Some(zone)) = column.data_type() else { return Some(column) };
+    if !["UTC", "Etc/UTC", "Z"].contains(&zone.as_ref()) {
+        return Some(column);
+    }
+    let kind = DataType::Timestamp(*unit, Some("+00:00".into()));
+    Some(make_array(column.to_data().into_builder().data_type(kind).build().ok()?))
 }
 
 fn as_str(column: &dyn Array, row: usize) -> Option<&str> {
@@ -119,8 +130,8 @@ fn holds_binary(of: &DataType) -> bool {
 #[cfg(test)]
 mod tests {
     use arrow_array::{
-        ArrayRef, BinaryArray, BooleanArray, Decimal128Array, DictionaryArray, Float64Array,
-        Int64Array, ListArray, NullArray, StringArray, StructArray, TimestampMillisecondArray,
+        BinaryArray, BooleanArray, Decimal128Array, DictionaryArray, Float64Array, Int64Array,
+        ListArray, NullArray, StringArray, StructArray, TimestampMillisecondArray,
         types::{Int8Type, Int64Type},
     };
 
@@ -164,6 +175,11 @@ mod tests {
                 Arc::new(time()),
                 Some("1970-01-01T00:00:01.500"),
                 Some(r#""1970-01-01T00:00:01.500""#),
+            ),
+            (
+                Arc::new(time().with_timezone("UTC")),
+                Some("1970-01-01T00:00:01.500Z"),
+                Some(r#""1970-01-01T00:00:01.500Z""#),
             ),
             (
                 Arc::new(time().with_timezone("+00:00")),

@@ -1,19 +1,24 @@
 //! The archives of a workspace: their manifests, their documents, their enrichments.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
 use mesh_archive::{Format, Location, Table};
 use mesh_core::{
-    ProjectName, did_you_mean,
+    Cancel, ProjectName, did_you_mean,
     manifest::{ArchiveManifest, ManifestError, RowFormat},
 };
+use mesh_postgres::{Address, Database, is_address};
 use mesh_store::open_objects;
 use tokio::runtime::Handle;
 
-use crate::{BackfillError, BackfillErrorKind, keys::FileStamp, place::Place, pointer::Current};
+use crate::{
+    BackfillError, BackfillErrorKind, generation::Generation, keys::FileStamp, place::Place,
+    pointer::Current, publication::Publication,
+};
 
 /// An archive of a workspace, by its manifest.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ pub struct OpenArchive {
     pub(crate) manifest: ArchiveManifest,
     pub(crate) table: Table,
     pub(crate) place: Place,
+    /// Where readers look for enrichments, if the documents are a table in a database: in it.
+    pub(crate) publication: Option<Publication>,
 }
 
 impl ArchiveFile {
@@ -120,11 +127,12 @@ impl ArchiveFile {
         &self.manifest.archive.name
     }
 
-    /// Opens its documents, and the place of its enrichments.
+    /// Opens its documents, and the place of its enrichments. Whoever raises `cancel` is not made
+    /// to wait for a database that went away.
     ///
     /// # Errors
     /// When one or the other cannot be reached.
-    pub fn open(&self, runtime: &Handle) -> Result<OpenArchive, BackfillError> {
+    pub fn open(&self, runtime: &Handle, cancel: &Cancel) -> Result<OpenArchive, BackfillError> {
         let about = &self.manifest.archive;
         let format = about.format.map(|format| match format {
             RowFormat::Jsonl => Format::Jsonl,
@@ -132,21 +140,15 @@ impl ArchiveFile {
             RowFormat::Tsv => Format::Tsv,
             _ => Format::Parquet,
         });
-        let location = self.location(&about.url, runtime)?;
-        let place = match (&about.enrichments, &location) {
-            (Some(url), _) => match self.location(url, runtime)? {
-                Location::Local(folder) => Place::folder(&folder, runtime.clone())?,
-                Location::Objects { store, path, runtime } => Place::objects(store, path, runtime),
-            },
-            (None, Location::Local(path)) => {
-                Place::folder(&path.with_extension("enriched"), runtime.clone())?
+        let location = match is_address(&about.url) {
+            true => {
+                let address: Address = about.url.parse()?;
+                let database = Database::connect(&address, runtime.clone(), cancel.clone())?;
+                Location::Relation { database, key: about.key.clone() }
             }
-            (None, Location::Objects { store, path, runtime }) => {
-                let beside = Path::new(path.as_ref()).with_extension("enriched");
-                let beside = beside.to_string_lossy().into_owned();
-                Place::objects(store.clone(), beside.into(), runtime.clone())
-            }
+            false => self.location(&about.url, runtime)?,
         };
+        let place = self.place(&location, runtime)?;
         if let (Location::Local(documents), Some(folder)) = (&location, place.local())
             && documents.is_dir()
             && folder.starts_with(documents)
@@ -156,7 +158,33 @@ impl ArchiveFile {
             return Err(BackfillError::usage("open the archive", what, help));
         }
         let table = Table::open(&location, format)?;
-        Ok(OpenArchive { manifest: self.manifest.clone(), table, place })
+        let publication = match location {
+            Location::Relation { database, key } => Some(Publication::new(database, &key)?),
+            _ => None,
+        };
+        Ok(OpenArchive { manifest: self.manifest.clone(), table, place, publication })
+    }
+
+    /// Where its enrichments are kept.
+    fn place(&self, documents: &Location, runtime: &Handle) -> Result<Place, BackfillError> {
+        let named = self.manifest.archive.enrichments.as_ref();
+        let named = named.map(|url| self.location(url, runtime)).transpose()?;
+        let beside = |path: &Path| path.with_extension("enriched");
+        match (named, documents) {
+            (Some(Location::Objects { store, path, runtime }), _) => {
+                Ok(Place::objects(store, path, runtime))
+            }
+            (Some(Location::Local(folder)), _) => Place::folder(&folder, runtime.clone()),
+            (_, Location::Local(path)) => Place::folder(&beside(path), runtime.clone()),
+            (_, Location::Objects { store, path, runtime }) => {
+                let beside = beside(Path::new(path.as_ref())).to_string_lossy().into_owned();
+                Ok(Place::objects(store.clone(), beside.into(), runtime.clone()))
+            }
+            // Nothing lies beside a table: it is the workspace that they are of.
+            (_, Location::Relation { .. }) => {
+                Place::folder(&beside(&self.root.join(self.name().as_str())), runtime.clone())
+            }
+        }
     }
 
     fn location(&self, url: &str, runtime: &Handle) -> Result<Location, BackfillError> {
@@ -180,7 +208,8 @@ impl OpenArchive {
         Ok(schema.fields().iter().map(|field| field.name().clone()).collect())
     }
 
-    /// Its files, as they are now.
+    /// Its files, as they are now. What a table in a database holds is not known before it is read:
+    /// it never is what it was.
     pub(crate) fn stamps(&self) -> Vec<FileStamp> {
         let stamp = |file: &mesh_archive::TableFile| FileStamp {
             name: file.name.clone(),
@@ -195,7 +224,58 @@ impl OpenArchive {
     /// # Errors
     /// When that cannot be read.
     pub fn current(&self) -> Result<Current, BackfillError> {
-        Current::read(&self.place)
+        match &self.publication {
+            Some(publication) => publication.current(),
+            None => Current::read(&self.place),
+        }
+    }
+
+    /// Changes which generations its readers see, in one move.
+    pub(crate) fn change(
+        &self,
+        change: &dyn Fn(&mut Current) -> Result<(), BackfillError>,
+    ) -> Result<Current, BackfillError> {
+        match &self.publication {
+            Some(publication) => publication.change(change),
+            None => Current::change(&self.place, change),
+        }
+    }
+
+    /// Puts a generation where readers will look for it, if that is elsewhere and it is not there.
+    pub(crate) fn publish(&self, project: &str, generation: &str) -> Result<(), BackfillError> {
+        let Some(publication) = &self.publication else { return Ok(()) };
+        let place = self.generation(project, generation);
+        let shown = place.shown("");
+        let found = Generation::open(place)?.ok_or_else(|| {
+            let kind = BackfillErrorKind::Damaged(shown);
+            BackfillError::new("load an enrichment", kind).help("run the backfill again")
+        })?;
+        publication.load(project, generation, &found)
+    }
+
+    /// All generations that there are, by project and name, with their bytes in a database.
+    pub(crate) fn generations(&self) -> Result<BTreeMap<(String, String), u64>, BackfillError> {
+        let mut all = BTreeMap::new();
+        for project in self.place.folders()? {
+            for generation in self.place.below(&project).folders()? {
+                all.insert((project.clone(), generation), 0);
+            }
+        }
+        if let Some(publication) = &self.publication {
+            for (project, generation, bytes) in publication.generations()? {
+                all.insert((project, generation), bytes);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Removes a generation, wherever it is; says how many bytes its files had.
+    pub(crate) fn discard(&self, project: &str, generation: &str) -> Result<u64, BackfillError> {
+        // The table first: what is left of a kill in between is found by its files.
+        if let Some(publication) = &self.publication {
+            publication.remove(project, generation)?;
+        }
+        self.generation(project, generation).remove()
     }
 
     /// Where a generation of a project is kept.

@@ -322,10 +322,18 @@ impl Work<'_> {
         chunk: &Chunk,
         kept: &[(usize, (usize, usize))],
     ) -> Result<ArrayRef, BackfillError> {
-        let rows = UInt64Array::from_iter_values(kept.iter().map(|(row, _)| *row as u64));
         let key = &self.job.plan.key_column;
         let kind = project.table.fields().first().map_or(DataType::Utf8, |f| f.data_type().clone());
-        match chunk.batch.column_by_name(key) {
+        let Some((at, field)) = chunk.batch.schema_ref().column_with_name(key) else {
+            return Ok(arrow_array::new_empty_array(&kind));
+        };
+        // A text of JSON would be kept with its quotes, and not be found again.
+        if field.metadata().contains_key("mesh") {
+            let text = |(row, _): &(usize, _)| chunk.keys.get(*row).cloned().flatten();
+            return Ok(Arc::new(kept.iter().map(text).collect::<StringArray>()));
+        }
+        let rows = UInt64Array::from_iter_values(kept.iter().map(|(row, _)| *row as u64));
+        match chunk.batch.columns().get(at) {
             Some(column) => take(column, &rows, None).map_err(arrow),
             None => Ok(arrow_array::new_empty_array(&kind)),
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     BackfillError, BackfillErrorKind, Ledger, OpenArchive, difference::Differences,
-    generation::Generation, plan::Plan, pointer::Current,
+    generation::Generation, plan::Plan,
 };
 
 /// What became of a project's enrichment.
@@ -60,12 +60,15 @@ impl Ledger {
         differences: Option<&Differences>,
     ) -> Result<Vec<Moved>, BackfillError> {
         let action = || format!("make backfill {id} live");
-        let (record, plan) = self.find(id)?;
+        let (record, _) = self.find(id)?;
         let _alone = self.alone(&record.archive)?;
+        // A process that was killed after a move left the ledger behind: it is not asked before.
+        self.tell(&record.archive, archive)?;
+        let (record, plan) = self.find(id)?;
         match record.state {
             // What was rolled back may come again, if it was made beside what is live now.
             BackfillState::Done | BackfillState::Superseded => {}
-            // Somebody may ask again after a kill between the move and its record.
+            // Somebody may ask twice.
             BackfillState::Live => return Ok(Vec::new()),
             state => {
                 let help = format!("`mesh backfill resume {id}` goes on with it");
@@ -89,8 +92,12 @@ impl Ledger {
         if let Some(differences) = differences {
             differences.check()?;
         }
+        for project in &plan.projects {
+            // It is there, or somebody removed it from the database.
+            archive.publish(project.project.as_str(), &generation)?;
+        }
         let mut moved = Vec::new();
-        Current::change(&archive.place, |current| {
+        archive.change(&|current| {
             for project in &plan.projects {
                 let live = current.generation(project.project.as_str());
                 // A process that was killed after the move left the record behind.
@@ -142,7 +149,12 @@ impl Ledger {
         if chosen.is_empty() {
             return Err(nothing("it has no enrichment".into()));
         }
-        Current::change(&archive.place, |current| {
+        for (project, live) in &known.projects {
+            if let Some(before) = live.previous.as_ref().filter(|_| chosen.contains(project)) {
+                archive.publish(project.as_str(), &before.generation)?;
+            }
+        }
+        archive.change(&|current| {
             for project in &chosen {
                 current
                     .back(project)
@@ -212,7 +224,7 @@ impl Ledger {
             return Err(BackfillError::usage(format!("cancel backfill {id}"), what, help));
         }
         for project in &plan.projects {
-            archive.generation(project.project.as_str(), &generation).remove()?;
+            archive.discard(project.project.as_str(), &generation)?;
         }
         let _ = std::fs::remove_file(self.answers(plan.key()));
         let set = self.registry.set_backfill(id, BackfillState::Cancelled, None);
@@ -244,7 +256,7 @@ impl Ledger {
             }
         }
         if remove == Removal::Now {
-            Current::change(&archive.place, |current| {
+            archive.change(&|current| {
                 current.forget(keep);
                 Ok(())
             })?;
@@ -252,17 +264,14 @@ impl Ledger {
         let mut current = archive.current()?;
         current.forget(keep);
         let mut collected = Collected::default();
-        for project in archive.place.folders()? {
-            let place = archive.place.below(&project);
-            for generation in place.folders()? {
-                if current.needs(&project, &generation) || open.contains(&generation) {
-                    continue;
-                }
-                if remove == Removal::Now {
-                    collected.bytes += place.below(&generation).remove()?;
-                }
-                collected.generations.push((project.clone(), generation));
+        for ((project, generation), bytes) in archive.generations()? {
+            if current.needs(&project, &generation) || open.contains(&generation) {
+                continue;
             }
+            if remove == Removal::Now {
+                collected.bytes += bytes + archive.discard(&project, &generation)?;
+            }
+            collected.generations.push((project, generation));
         }
         Ok(collected)
     }

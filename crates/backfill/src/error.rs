@@ -3,6 +3,7 @@ use std::error::Error as StdError;
 use mesh_archive::{ArchiveError, ArchiveErrorKind};
 use mesh_core::{Interrupted, manifest::ManifestError};
 use mesh_filter::FilterError;
+use mesh_postgres::{PostgresError, PostgresErrorKind};
 use mesh_store::StoreError;
 use miette::Diagnostic;
 use thiserror::Error;
@@ -159,13 +160,27 @@ impl BackfillError {
                 Kind::Interrupted => Ending::Interrupted,
                 _ => Ending::Failed,
             },
-            Self::Archive(error) => match error.kind {
+            Self::Archive(error) => match &error.kind {
                 ArchiveErrorKind::Interrupted => Ending::Interrupted,
+                ArchiveErrorKind::Database(
+                    PostgresErrorKind::Address(_)
+                    | PostgresErrorKind::NoDatabase { .. }
+                    | PostgresErrorKind::NoTable { .. }
+                    | PostgresErrorKind::NoColumn { .. }
+                    | PostgresErrorKind::NoKey { .. }
+                    | PostgresErrorKind::Taken(_),
+                ) => Ending::Usage,
                 _ => Ending::Failed,
             },
             Self::Filter(_) => Ending::Usage,
             _ => Ending::Failed,
         }
+    }
+}
+
+impl From<PostgresError> for BackfillError {
+    fn from(error: PostgresError) -> Self {
+        Self::Archive(error.into())
     }
 }
 

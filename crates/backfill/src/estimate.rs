@@ -183,8 +183,7 @@ impl Job {
         let order = (0..count.min(MAX_BLOCKS)).map(|at| (at * step + count / 2) % count.max(1));
         let block = |at: usize| {
             let (chunk, first, rows) = *blocks.get(at)?;
-            let span = self.spans.get(chunk)?;
-            Some(Span { first: span.first + first, rows, ..span.clone() })
+            Some(self.spans.get(chunk)?.block(first, rows))
         };
         order.filter_map(block).collect()
     }

@@ -50,6 +50,9 @@ pub struct Selection {
     pub filter: Option<String>,
     /// What another backfill left, whose rows stay where nothing is to be done; else what is live.
     pub onto: Option<Plan>,
+    /// Backfills of the archive that are not finished: if its documents are a table in a database,
+    /// it is gone on with the chunks of one that is the same, whatever came to the table since.
+    pub begun: Vec<Plan>,
 }
 
 /// A backfill that can be measured and run.
@@ -161,8 +164,13 @@ impl Job {
                 columns.push(column);
             }
         }
-        let files = archive.stamps();
-        let plan = Plan {
+        let mut files = archive.stamps();
+        let chunk_rows = chunk_rows(&survey);
+        let mut spans = survey.marks.spans(chunk_rows);
+        if let Some(moment) = survey.marks.identity() {
+            files.iter_mut().for_each(|file| file.at_moment(moment));
+        }
+        let mut plan = Plan {
             format: PLAN_FORMAT,
             archive: archive.manifest.archive.name.clone(),
             url: archive.manifest.archive.url.clone(),
@@ -176,8 +184,13 @@ impl Job {
             only: selection.only,
             filter: filter.as_ref().map(|filter| filter.sql().to_owned()),
             rows: survey.rows,
-            chunk_rows: chunk_rows(&survey),
+            chunk_rows,
+            spans: if archive.table.is_live() { spans.clone() } else { Vec::new() },
         };
+        if let Some(begun) = selection.begun.iter().find(|begun| plan.goes_on_with(begun)) {
+            plan = begun.clone();
+            (files, spans) = (plan.files.clone(), plan.spans.clone());
+        }
         let generation = plan.generation();
         for project in &mut job {
             project.place = archive.generation(project.plan.project.as_str(), &generation);
@@ -185,7 +198,7 @@ impl Job {
         Ok(Self {
             key: plan.key(),
             files,
-            spans: survey.marks.spans(plan.chunk_rows),
+            spans,
             survey,
             filter,
             columns,
@@ -221,7 +234,7 @@ impl Job {
     /// How many documents there are.
     #[must_use]
     pub const fn rows(&self) -> u64 {
-        self.survey.rows
+        self.plan.rows
     }
 
     /// How many chunks they are cut into.

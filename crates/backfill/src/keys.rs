@@ -23,6 +23,23 @@ pub struct FileStamp {
     pub stamp: String,
 }
 
+impl FileStamp {
+    /// Makes the stamp of a table in a database one of what was in it at a moment.
+    pub(crate) fn at_moment(&mut self, moment: Digest) {
+        self.stamp = format!("{}{MOMENT}{}", self.stamp, moment.short());
+    }
+
+    /// Makes it that of the table again, whatever is in it.
+    pub(crate) fn forget_moment(&mut self) {
+        if let Some(end) = self.stamp.find(MOMENT) {
+            self.stamp.truncate(end);
+        }
+    }
+}
+
+/// What stands between the number of a table and what was in it.
+const MOMENT: &str = "/";
+
 /// The first half of a SHA-256 digest: no two keys of any archive share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct KeyHash(u128);

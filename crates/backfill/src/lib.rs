@@ -6,7 +6,8 @@
 //! made it and when. A backfill makes a new generation, chunk by chunk, under names that follow
 //! from its plan; a ledger keeps what is done, so that whatever is killed goes on where it stopped.
 //! One small file, [`Current`], says which generation readers see: changing it is the cutover, and
-//! the rollback.
+//! the rollback. Where the documents are a table in a database, that is a row of it, and changed
+//! in one transaction with the views that readers ask.
 //!
 //! ```text
 //! documents ──plan──▶ Job ──run──▶ generation ──diff──▶ Differences ──cutover──▶ Current
@@ -30,6 +31,7 @@ mod keys;
 mod place;
 mod plan;
 mod pointer;
+mod publication;
 mod remote;
 mod run;
 mod select;

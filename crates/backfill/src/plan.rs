@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mesh_archive::Span;
 use mesh_core::{
     Digest, ModelVersion, ProjectName,
     manifest::{InputColumn, TaskName},
@@ -36,6 +37,10 @@ pub struct Plan {
     pub rows: u64,
     /// Documents of a chunk.
     pub chunk_rows: u64,
+    /// The chunks of a table in a database, which may be written meanwhile: it is gone on with
+    /// these, whatever came since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<Span>,
 }
 
 /// What a project is to do.
@@ -90,6 +95,20 @@ impl Plan {
     #[must_use]
     pub fn generation(&self) -> String {
         format!("g-{}", self.key().short())
+    }
+
+    /// Whether it is of the same table in a database as another plan, and differs in nothing but
+    /// what was in it.
+    #[must_use]
+    pub(crate) fn goes_on_with(&self, begun: &Self) -> bool {
+        let lasting = |plan: &Self| {
+            let mut plan = plan.clone();
+            plan.files.iter_mut().for_each(FileStamp::forget_moment);
+            (plan.rows, plan.chunk_rows) = (0, 0);
+            plan.spans.clear();
+            plan
+        };
+        !begun.spans.is_empty() && lasting(self) == lasting(begun)
     }
 
     /// What differs from another plan of the archive, in words.

@@ -45,21 +45,29 @@ impl Current {
         Ok(Self::versioned(place)?.0)
     }
 
-    fn versioned(place: &Place) -> Result<(Self, Option<Versioned>), BackfillError> {
-        let Some(found) = place.get_versioned(CURRENT)? else {
-            return Ok((Self { format: FORMAT, ..Self::default() }, None));
-        };
+    /// That there are no enrichments.
+    pub(crate) fn none() -> Self {
+        Self { format: FORMAT, ..Self::default() }
+    }
+
+    /// What is written in a place of that name.
+    pub(crate) fn parse(json: &[u8], shown: &str) -> Result<Self, BackfillError> {
         let damaged = || {
-            let kind = BackfillErrorKind::Damaged(place.shown(CURRENT));
+            let kind = BackfillErrorKind::Damaged(shown.to_owned());
             BackfillError::new("read which enrichments are live", kind)
                 .help("a newer `mesh` may have written it: update this one")
         };
         let current: Self =
-            serde_json::from_slice(&found.bytes).map_err(|error| damaged().because(error))?;
+            serde_json::from_slice(json).map_err(|error| damaged().because(error))?;
         if current.format != FORMAT {
             return Err(damaged());
         }
-        Ok((current, Some(found)))
+        Ok(current)
+    }
+
+    fn versioned(place: &Place) -> Result<(Self, Option<Versioned>), BackfillError> {
+        let Some(found) = place.get_versioned(CURRENT)? else { return Ok((Self::none(), None)) };
+        Ok((Self::parse(&found.bytes, &place.shown(CURRENT))?, Some(found)))
     }
 
     /// The generation of a project that readers see.
@@ -85,7 +93,7 @@ impl Current {
     /// Changes it in one move, all or nothing, for all projects together.
     pub(crate) fn change(
         place: &Place,
-        change: impl Fn(&mut Self) -> Result<(), BackfillError>,
+        change: &dyn Fn(&mut Self) -> Result<(), BackfillError>,
     ) -> Result<Self, BackfillError> {
         for _ in 0..TRIES {
             let (mut current, found) = Self::versioned(place)?;

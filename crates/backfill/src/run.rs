@@ -21,7 +21,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use crate::{
-    BackfillError, BackfillErrorKind,
+    BackfillError, BackfillErrorKind, Ending,
     answers::AnswerLog,
     chunk::Work,
     generation::{Counts, GENERATION_FORMAT, GenerationManifest, MANIFEST, Part},
@@ -97,6 +97,9 @@ impl Ledger {
         let started = Instant::now();
         let _alone = self.alone(job.plan.archive.as_str())?;
         let _in_use = self.locks.use_store()?;
+        if let Some(publication) = &job.archive.publication {
+            publication.prepare(job.plan.projects.iter().map(|project| &project.project))?;
+        }
         let record = self.begin(job)?;
         match self.work(job, record, limits, started) {
             Ok(report) => Ok(report),
@@ -106,6 +109,8 @@ impl Ledger {
                         BackfillState::Paused
                     }
                     Some(BackfillErrorKind::Cancelled) => BackfillState::Cancelled,
+                    // While it waited for a database that went away.
+                    _ if error.ending() == Ending::Interrupted => BackfillState::Paused,
                     _ => BackfillState::Failed,
                 };
                 let told = match state {
@@ -133,6 +138,16 @@ impl Ledger {
             BackfillError::new("backfill", BackfillErrorKind::InTheWay(what))
                 .help("`mesh backfill status` shows it, `mesh backfill pause` stops it")
         })
+    }
+
+    /// The plans of an archive's backfills that are not finished.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn begun(&self, archive: &str) -> Result<Vec<Plan>, BackfillError> {
+        let all = self.records()?.into_iter();
+        let mine = all.filter(|(record, _)| record.archive == archive);
+        Ok(mine.filter(|(record, _)| record.state.is_unfinished()).map(|(_, plan)| plan).collect())
     }
 
     /// The record of a job: the one that was begun with the same plan, else a new one.
@@ -182,7 +197,7 @@ impl Ledger {
         let todo: VecDeque<usize> =
             (0..job.spans.len()).filter(|chunk| !done.contains_key(chunk)).collect();
         let answers = AnswerLog::open(&self.answers(job.key))?;
-        let task = limits.progress.begin("backfill", Some(job.survey.rows), Unit::Items);
+        let task = limits.progress.begin("backfill", Some(job.plan.rows), Unit::Items);
         task.advance(done.values().filter_map(|parts| parts.first()).map(|p| p.span.rows).sum());
         let stop = Cancel::new();
         let work = Work { job, answers: &answers, progress: task.as_ref(), cancel: &stop };
@@ -269,6 +284,9 @@ impl Ledger {
             project.place.sync()?;
             projects.insert(project.plan.project.to_string(), counts);
         }
+        for project in &job.projects {
+            job.archive.publish(project.plan.project.as_str(), &job.plan.generation())?;
+        }
         let set = self.registry.set_backfill(id, BackfillState::Done, None);
         self.runtime.block_on(set)?;
         // It was of use only until here.
@@ -277,7 +295,7 @@ impl Ledger {
             id,
             archive: job.plan.archive.to_string(),
             state: BackfillState::Done,
-            rows: job.survey.rows,
+            rows: job.plan.rows,
             chunks: job.spans.len(),
             resumed,
             projects,
@@ -289,7 +307,7 @@ impl Ledger {
     /// Removes what a backfill left that is given up.
     fn discard(&self, job: &Job) -> Result<(), BackfillError> {
         for project in &job.projects {
-            project.place.remove()?;
+            job.archive.discard(project.plan.project.as_str(), &job.plan.generation())?;
         }
         let _ = fs::remove_file(self.answers(job.key));
         Ok(())
@@ -313,6 +331,10 @@ fn worker(
         let started = Instant::now();
         let done = catch_unwind(AssertUnwindSafe(|| work.chunk(chunk)))
             .unwrap_or_else(|_| Err(BackfillError::new("backfill", BackfillErrorKind::Panic)));
+        if done.is_err() {
+            // Whoever keeps the ledger would say so, but the next chunk may be begun before.
+            stop.cancel();
+        }
         if report.send((chunk, done, started.elapsed().as_secs_f64())).is_err() {
             return;
         }

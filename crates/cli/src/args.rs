@@ -549,6 +549,7 @@ pub(crate) enum New {
     #[command(after_help = "Examples:
   mesh new archive packages --data packages.parquet --key id --text description
   mesh new archive tickets --data s3://bucket/tickets/ --key number
+  mesh new archive news --url 'postgres://me@db/news?table=public.articles' --key id
   mesh new archive reviews --data reviews.csv --key id --slice language=lang --slice source=shop")]
     Archive(NewArchive),
 }
@@ -557,8 +558,9 @@ pub(crate) enum New {
 pub(crate) struct NewArchive {
     /// The archive's name
     pub(crate) name: ProjectName,
-    /// A Parquet, JSONL, CSV or TSV file, a folder of such files, or s3://bucket/path
-    #[arg(long, value_name = "PLACE")]
+    /// A Parquet, JSONL, CSV or TSV file, a folder of such files, s3://bucket/path, or a table:
+    /// postgres://user@host/database?table=schema.table
+    #[arg(long, visible_alias = "url", value_name = "PLACE")]
     pub(crate) data: String,
     /// The column that names a document; each value once
     #[arg(long, value_name = "COLUMN")]

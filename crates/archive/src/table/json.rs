@@ -30,8 +30,17 @@ pub(super) fn keys(line: &[u8]) -> Result<Vec<String>, Unusable> {
     parse(line, Keys)
 }
 
+/// The values that say something: `null` says that there is none.
+pub(super) fn told(mut values: Vec<Option<&str>>) -> Result<Vec<Option<&str>>, Unusable> {
+    for value in &mut values {
+        *value = value.filter(|value| *value != "null");
+    }
+    let sound = values.iter().flatten().all(|value| is_sound(value));
+    if sound { Ok(values) } else { Err(Unusable::Encoding) }
+}
+
 /// Whether a value is text that can be told. JSON can write halves of characters, which are none.
-pub(super) fn is_sound(value: &str) -> bool {
+fn is_sound(value: &str) -> bool {
     let suspect = value.contains("\\ud") || value.contains("\\uD");
     !suspect || serde_json::from_str::<serde_json::Value>(value).is_ok()
 }

@@ -4,10 +4,7 @@ use futures::TryStreamExt;
 use object_store::{ObjectStoreExt, path::Path as ObjectPath};
 use percent_encoding::percent_decode_str;
 
-use super::{
-    Location,
-    place::{Bucket, Identity, Object, Place},
-};
+use super::place::{Bucket, Identity, Object, Place};
 use crate::{ArchiveError, ArchiveErrorKind, Format, TableFile};
 
 /// The files of a table, in the order of their names, and the format of all.
@@ -23,29 +20,21 @@ struct Found {
 /// How other programs write that a row has no value in a column that is a folder.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// Finds the files of a table.
-pub(super) fn list(location: &Location, format: Option<Format>) -> Result<Listed, ArchiveError> {
-    match location {
-        Location::Local(path) => {
-            let about = path.metadata().map_err(|error| ArchiveError::open(path, error))?;
-            if about.is_dir() {
-                let mut files = Vec::new();
-                let above =
-                    [path.canonicalize().map_err(|error| ArchiveError::open(path, error))?];
-                walk(path, "", &above, &mut files)?;
-                return choose(files, path, format);
-            }
-            let identity = Identity::of_file(&about);
-            single(path, identity, Place::Local(path.clone()), format)
-        }
-        Location::Objects { store, path, runtime } => {
-            let bucket = Bucket { store: store.clone(), runtime: runtime.clone() };
-            objects(&bucket, path, format)
-        }
+/// Finds the files of a table that lie on this machine.
+pub(super) fn local(path: &Path, format: Option<Format>) -> Result<Listed, ArchiveError> {
+    let about = path.metadata().map_err(|error| ArchiveError::open(path, error))?;
+    if about.is_dir() {
+        let mut files = Vec::new();
+        let above = [path.canonicalize().map_err(|error| ArchiveError::open(path, error))?];
+        walk(path, "", &above, &mut files)?;
+        return choose(files, path, format);
     }
+    let identity = Identity::of_file(&about);
+    single(path, identity, Place::Local(path.to_owned()), format)
 }
 
-fn objects(
+/// Finds the files of a table that are objects.
+pub(super) fn objects(
     bucket: &Bucket,
     path: &ObjectPath,
     format: Option<Format>,

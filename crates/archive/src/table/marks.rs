@@ -1,9 +1,14 @@
 use serde::{Deserialize, Serialize};
 
+use mesh_core::Digest;
+
+use super::keys::{KeyMarks, KeyRange};
+
 /// How many rows the files of a table have, and where in them a run of rows is found again.
 ///
 /// They are what a whole [`scan`](crate::Table::scan) gives, and hold for as long as no file
-/// changes. They take eight bytes per 128 rows of a text file.
+/// changes. They take eight bytes per 128 rows of a text file, and of a table in a database some ten
+/// thousand keys, whatever its size.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
     pub(super) files: Vec<FileMarks>,
@@ -15,6 +20,10 @@ pub(super) struct FileMarks {
     pub(super) rows: u64,
     /// Where every [`MARK_ROWS`]th row begins, for files of text.
     pub(super) offsets: Vec<u64>,
+    /// Where rows are by their keys, for a table in a database: those that have one, then those
+    /// that have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) keys: Vec<KeyMarks>,
 }
 
 /// A run of rows of one file.
@@ -29,6 +38,10 @@ pub struct Span {
     /// The byte at which reading begins, for files of text: where the last row begins whose
     /// number is a multiple of 128 and not above `first`. 0 for Parquet.
     pub offset: u64,
+    /// The keys that its rows have, for a table in a database: they are found by them, however
+    /// many rows came before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeyRange>,
 }
 
 /// Rows from one mark to the next.
@@ -41,13 +54,31 @@ impl Marks {
         self.files.iter().map(|file| file.rows).sum()
     }
 
+    /// What tells the marks of a table in a database from those of another state of it, if they
+    /// are of one: files tell by themselves.
+    #[must_use]
+    pub fn identity(&self) -> Option<Digest> {
+        let has_keys = self.files.iter().any(|file| !file.keys.is_empty());
+        // Marks are plain data, which is always JSON.
+        has_keys.then(|| Digest::of_json(self).unwrap_or_else(|_| Digest::of(b"")))
+    }
+
     /// Cuts all rows into spans of at most `rows` rows (0 counts as 1), in order; a span lies in
     /// one file. In files of text, 128 rows and more are rounded down to a multiple of 128, so
-    /// that each span begins at a mark.
+    /// that each span begins at a mark; so they are in a large table of a database, where marks
+    /// are further apart the more rows there are, and a span is never shorter than that.
     #[must_use]
     pub fn spans(&self, rows: u64) -> Vec<Span> {
         let mut spans = Vec::new();
         for (number, file) in self.files.iter().enumerate() {
+            if !file.keys.is_empty() {
+                let mut first = 0;
+                for keys in &file.keys {
+                    spans.extend(keys.spans(number, first, rows));
+                    first += keys.rows();
+                }
+                continue;
+            }
             let text = !file.offsets.is_empty();
             let step = match rows {
                 MARK_ROWS.. if text => rows - rows % MARK_ROWS,
@@ -58,11 +89,21 @@ impl Marks {
                 let mark = usize::try_from(first / MARK_ROWS).ok();
                 let offset = mark.and_then(|mark| file.offsets.get(mark)).copied();
                 let rows = step.min(file.rows - first);
-                spans.push(Span { file: number, first, rows, offset: offset.unwrap_or(0) });
+                let offset = offset.unwrap_or(0);
+                spans.push(Span { file: number, first, rows, offset, keys: None });
                 first = first.saturating_add(step);
             }
         }
         spans
+    }
+}
+
+impl Span {
+    /// Some of its rows: `first` counts from its own first row.
+    #[must_use]
+    pub fn block(&self, first: u64, rows: u64) -> Self {
+        let keys = self.keys.as_ref().map(|keys| keys.block(first, rows));
+        Self { file: self.file, first: self.first + first, rows, offset: self.offset, keys }
     }
 }
 
@@ -71,8 +112,8 @@ mod tests {
     use super::*;
 
     fn marks() -> Marks {
-        let text = FileMarks { rows: 300, offsets: vec![2, 1000, 2000] };
-        let parquet = FileMarks { rows: 250, offsets: Vec::new() };
+        let text = FileMarks { rows: 300, offsets: vec![2, 1000, 2000], keys: Vec::new() };
+        let parquet = FileMarks { rows: 250, ..FileMarks::default() };
         Marks { files: vec![text, FileMarks::default(), parquet] }
     }
 

@@ -39,7 +39,9 @@ impl Plan {
                     continue;
                 }
                 // A later row may have it.
-                None if table.format() == Format::Jsonl => super::text::field(name, table.format()),
+                None if table.format() == Format::Jsonl && !table.is_live() => {
+                    super::text::field(name, table.format())
+                }
                 None => return Err(table.no_column(name)),
             };
             let place = plan.own.iter().position(|own| own.name() == name);

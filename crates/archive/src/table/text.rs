@@ -1,13 +1,13 @@
 use std::{collections::HashMap, sync::Arc};
 
-use arrow_array::{ArrayRef, builder::StringBuilder};
 use arrow_schema::{DataType, Field, FieldRef};
 use mesh_core::NoProgress;
 
 use super::{
-    Reading, Rows, Span, json,
+    Reading, Span, json,
     marks::{FileMarks, MARK_ROWS},
     place::Place,
+    waiting::{Sink, Waiting},
 };
 use crate::{
     ArchiveError, Format, Unusable,
@@ -15,9 +15,6 @@ use crate::{
     records::{Record, Records},
     value::JSON,
 };
-
-/// What takes the rows of a table, some at a time.
-type Sink<'s> = &'s mut dyn FnMut(Rows) -> Result<(), ArchiveError>;
 
 /// Which keys were met in objects: one that no row has is a mistake of whoever asked.
 #[derive(Default)]
@@ -49,22 +46,6 @@ struct Row<'r> {
     values: Result<Vec<Option<&'r str>>, Unusable>,
 }
 
-/// Rows that wait to be given on.
-struct Waiting<'a, 's> {
-    reading: &'a Reading<'a>,
-    sink: Sink<'s>,
-    /// The number of the first.
-    first: u64,
-    rows: usize,
-    bytes: usize,
-    columns: Vec<StringBuilder>,
-    broken: Vec<(usize, Unusable)>,
-}
-
-/// Rows that are given on at once, at most, and bytes of their values, of which the last row may
-/// bring more.
-const BATCH_ROWS: usize = 4096;
-const BATCH_BYTES: usize = 8 << 20;
 /// Lines that are looked at to find the keys of objects.
 const LOOKED_AT: usize = 100;
 
@@ -108,7 +89,7 @@ pub(super) fn scan(
     sink: Sink<'_>,
 ) -> Result<FileMarks, ArchiveError> {
     let mut stream = Stream::open(reading, format)?;
-    let mut waiting = Waiting::new(reading, 0, sink);
+    let mut waiting = Waiting::new(reading.batches(), 0, sink);
     let mut marks = FileMarks::default();
     while let Some(row) = stream.next(reading, met)? {
         if marks.rows.is_multiple_of(MARK_ROWS) {
@@ -135,7 +116,7 @@ pub(super) fn read(
     for _ in 0..span.first % MARK_ROWS {
         stream.next(reading, &mut met)?;
     }
-    let mut waiting = Waiting::new(reading, span.first, sink);
+    let mut waiting = Waiting::new(reading.batches(), span.first, sink);
     let mut rows = 0;
     while rows < span.rows
         && let Some(row) = stream.next(reading, &mut met)?
@@ -211,13 +192,9 @@ impl<'a> Stream<'a> {
         match self {
             Self::Objects { lines, line } => {
                 let Some(offset) = lines.next_written(line)? else { return Ok(None) };
-                let values = json::pick(line, &reading.plan.own).and_then(|mut values| {
+                let values = json::pick(line, &reading.plan.own).and_then(|values| {
                     met.note(reading.number, line, &values);
-                    for value in &mut values {
-                        *value = value.filter(|value| *value != "null");
-                    }
-                    let sound = values.iter().flatten().all(|value| json::is_sound(value));
-                    if sound { Ok(values) } else { Err(Unusable::Encoding) }
+                    json::told(values)
                 });
                 Ok(Some(Row { offset, values }))
             }
@@ -237,50 +214,5 @@ impl<'a> Stream<'a> {
                 Ok(Some(Row { offset: *offset, values }))
             }
         }
-    }
-}
-
-impl<'a, 's> Waiting<'a, 's> {
-    fn new(reading: &'a Reading<'a>, first: u64, sink: Sink<'s>) -> Self {
-        let columns = reading.plan.own.iter().map(|_| StringBuilder::new()).collect();
-        Self { reading, sink, first, rows: 0, bytes: 0, columns, broken: Vec::new() }
-    }
-
-    fn push(&mut self, row: Result<Vec<Option<&str>>, Unusable>) -> Result<(), ArchiveError> {
-        match row {
-            Ok(values) => {
-                for (column, value) in self.columns.iter_mut().zip(values) {
-                    self.bytes += value.map_or(0, str::len);
-                    column.append_option(value);
-                }
-            }
-            Err(reason) => {
-                self.broken.push((self.rows, reason));
-                self.columns.iter_mut().for_each(StringBuilder::append_null);
-            }
-        }
-        self.rows += 1;
-        if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), ArchiveError> {
-        if self.rows == 0 {
-            return Ok(());
-        }
-        let Reading { number, file, place, plan, cancel, .. } = *self.reading;
-        cancel.check()?;
-        let finish = |column: &mut StringBuilder| Arc::new(column.finish()) as ArrayRef;
-        let own: Vec<ArrayRef> = self.columns.iter_mut().map(finish).collect();
-        let rows = std::mem::take(&mut self.rows);
-        let batch = plan.batch(file, &own, rows);
-        let batch = batch.map_err(|error| ArchiveError::read(place.told(), error))?;
-        let broken = std::mem::take(&mut self.broken);
-        let first = self.first;
-        self.first += rows as u64;
-        self.bytes = 0;
-        (self.sink)(Rows { file: number, first, batch, broken })
     }
 }

@@ -128,7 +128,7 @@ pub(crate) async fn new_archive(
     let manifest = ArchiveManifest::parse(&file.display().to_string(), &text)?;
     let archive = ArchiveFile::new(&root, manifest);
     let columns = tokio::task::block_in_place(|| {
-        archive.open(&tokio::runtime::Handle::current())?.columns()
+        archive.open(&tokio::runtime::Handle::current(), &context.cancel)?.columns()
     })?;
     let named = [Some(&options.key), options.text.as_ref()].into_iter().flatten();
     let named = named.chain(options.slices.iter().chain(&options.truth).map(|(_, column)| column));

@@ -31,19 +31,23 @@ pub struct ArchiveManifest {
 pub struct ArchiveTable {
     /// The archive's name, which is that of its file.
     pub name: ProjectName,
-    /// Where the documents are: `file:` and a file or folder beside `mesh.toml`, or
-    /// `s3://bucket/path`. They are never changed.
+    /// Where the documents are: `file:` and a file or folder beside `mesh.toml`,
+    /// `s3://bucket/path`, or a table of PostgreSQL,
+    /// `postgres://user@host:5432/database?table=schema.table`, whose password comes from
+    /// `PGPASSWORD` or `~/.pgpass`. They are never changed.
     pub url: String,
-    /// How documents are written; what the names of the files tell, without it.
+    /// How documents are written; what the names of the files tell, without it. A table has none.
     #[serde(default)]
     pub format: Option<RowFormat>,
-    /// The column that names a document; each value once.
+    /// The column that names a document; each value once. In a table of PostgreSQL a unique index
+    /// is on it alone, as on a primary key.
     pub key: String,
     /// Columns that projects know by other names: `{ text = "description" }`.
     #[serde(default)]
     pub columns: BTreeMap<String, String>,
-    /// Where the enrichments are kept, by a URL as above; beside the documents without it, in a
-    /// folder with their name and the ending `.enriched`.
+    /// Where the enrichments are kept, by a URL of files as above; beside the documents without it,
+    /// in a folder with their name and the ending `.enriched`. Those of a table of PostgreSQL are
+    /// beside `mesh.toml`, in one with the archive's name, and in tables beside that one.
     #[serde(default)]
     pub enrichments: Option<String>,
     /// What the archive is, in a sentence.
@@ -97,7 +101,8 @@ impl ArchiveManifest {
         if findings.is_empty() {
             Ok(manifest)
         } else {
-            Err(ManifestError::new(file, text, findings))
+            // The lines at fault are shown.
+            Err(ManifestError::new(file, &manifest.redacted(text), findings))
         }
     }
 
@@ -105,6 +110,15 @@ impl ArchiveManifest {
     #[must_use]
     pub fn json_schema() -> schemars::Schema {
         schemars::schema_for!(Self)
+    }
+
+    /// The text of the manifest without the password that should not be in it.
+    fn redacted(&self, text: &str) -> String {
+        match password_of(&self.archive.url).filter(|password| !password.is_empty()) {
+            // Places in it stay the same.
+            Some(password) => text.replace(password, &"*".repeat(password.len())),
+            None => text.to_owned(),
+        }
     }
 
     fn conflicts(&self, text: &str) -> Vec<Finding> {
@@ -118,13 +132,30 @@ impl ArchiveManifest {
                 span: parse::span_of(text, key).unwrap_or(0..0),
             });
         };
-        let place = |url: &str| url.starts_with("file:") || url.starts_with("s3://");
+        let files = |url: &str| url.starts_with("file:") || url.starts_with("s3://");
         let urls = [("archive.url", Some(&self.archive.url))];
         let enrichments = [("archive.enrichments", self.archive.enrichments.as_ref())];
         for (key, url) in urls.into_iter().chain(enrichments) {
-            if let Some(url) = url.filter(|url| !place(url)) {
-                let message = format!("`{url}` is no place of an archive");
-                add(key, message, "write file:folder/documents.parquet, or s3://bucket/path");
+            let table = |url: &str| key == "archive.url" && is_postgres(url);
+            if let Some(url) = url.filter(|url| !files(url) && !table(url)) {
+                let message = format!("`{}` is no place of an archive", without_password(url));
+                let help = "write file:folder/documents.parquet, s3://bucket/path, or for \
+                            documents postgres://user@host/database?table=schema.table";
+                add(key, message, help);
+            }
+        }
+        if is_postgres(&self.archive.url) {
+            let url = &self.archive.url;
+            if password_of(url).is_some() {
+                let help = "leave it out: it comes from PGPASSWORD or ~/.pgpass";
+                add("archive.url", "`url` holds a password".into(), help);
+            }
+            if !url.contains("?table=") && !url.contains("&table=") {
+                let help = "write postgres://user@host:5432/database?table=schema.table";
+                add("archive.url", "`url` names no table".into(), help);
+            }
+            if self.archive.format.is_some() {
+                add("archive.format", "a table has no `format`".into(), "leave it out");
             }
         }
         if self.archive.key.is_empty() {
@@ -154,6 +185,27 @@ impl InputColumn {
             Self::List(parts) => parts.iter().flat_map(Self::names).collect(),
             Self::Object(parts) => parts.values().flat_map(Self::names).collect(),
         }
+    }
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+/// The password that a URL holds.
+fn password_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+    let in_front = || authority.rsplit_once('@')?.0.split_once(':').map(|(_, password)| password);
+    let pairs = url.split(['?', '&']).skip(1);
+    let behind = || pairs.into_iter().find_map(|pair| pair.strip_prefix("password="));
+    in_front().or_else(behind)
+}
+
+fn without_password(url: &str) -> String {
+    match password_of(url).filter(|password| !password.is_empty()) {
+        Some(password) => url.replace(password, "***"),
+        None => url.to_owned(),
     }
 }
 
@@ -193,5 +245,40 @@ impl<'de> Deserialize<'de> for InputColumn {
         }
 
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use miette::Diagnostic;
+
+    use super::*;
+
+    #[test]
+    fn a_table_is_a_place_of_documents_and_its_password_is_never_told() {
+        let parse = |url: &str, more: &str| {
+            let text = format!("[archive]\nname = \"news\"\nurl = \"{url}\"\nkey = \"id\"\n{more}");
+            ArchiveManifest::parse("archives/news.toml", &text)
+        };
+        assert!(parse("postgres://me@db:5432/news?table=public.news", "").is_ok());
+        assert!(parse("postgresql:///news?sslmode=require&table=news", "").is_ok());
+        for (url, more, expected) in [
+            ("postgres://me:hunter2@db/news?table=a", "", "holds a password"),
+            ("postgres://me@db/news?table=a&password=hunter2", "", "holds a password"),
+            ("mysql://me:hunter2@db/news?table=a", "", "mysql://me:***@db/news"),
+            ("postgres://me@db/news", "", "names no table"),
+            ("postgres://me@db/news?table=a", "format = \"csv\"", "a table has no `format`"),
+            ("file:a", "enrichments = \"postgres://me@db/news?table=a\"", "is no place"),
+        ] {
+            let error = parse(url, more).unwrap_err();
+            let mut told = String::new();
+            for problem in &error.problems {
+                let source = problem.source_code().unwrap();
+                let shown = source.read_span(&(0, 1).into(), 0, 9).unwrap();
+                told.push_str(&format!("{problem} {}", String::from_utf8_lossy(shown.data())));
+            }
+            assert!(told.contains("key = \"id\""), "{told}");
+            assert!(told.contains(expected) && !told.contains("hunter2"), "{url}: {told}");
+        }
     }
 }

@@ -68,7 +68,7 @@ impl Desk<'_> {
 
     fn archive(&self, name: &str) -> Result<OpenArchive, BackfillError> {
         let file = ArchiveFile::find(self.workspace.root(), name)?;
-        block_in_place(|| file.open(&self.ledger.runtime))
+        block_in_place(|| file.open(&self.ledger.runtime, &self.context.cancel))
     }
 
     /// Loads what answers for projects, each named with or without a version.
@@ -114,9 +114,9 @@ impl Desk<'_> {
         Ok(enrichers)
     }
 
-    async fn job(&self, rows: &Rows) -> Result<Job, CliError> {
+    async fn job(&self, rows: &Rows, begun: Vec<Plan>) -> Result<Job, CliError> {
         let only = if rows.all_rows { Only::All } else { Only::Stale };
-        let selection = Selection { only, filter: rows.filter.clone(), onto: None };
+        let selection = Selection { only, filter: rows.filter.clone(), onto: None, begun };
         self.make(&rows.archive, &rows.projects, &selection).await
     }
 
@@ -130,7 +130,7 @@ impl Desk<'_> {
         let file = ArchiveFile::find(self.workspace.root(), archive)?;
         let enrichers = self.enrichers(projects).await?;
         Ok(block_in_place(|| {
-            let archive = file.open(&self.ledger.runtime)?;
+            let archive = file.open(&self.ledger.runtime, &self.context.cancel)?;
             Job::new(archive, enrichers, selection, self.watch())
         })?)
     }
@@ -150,12 +150,13 @@ impl Desk<'_> {
             }
             _ => None,
         };
-        let selection = Selection { only: plan.only, filter: plan.filter.clone(), onto };
+        let (only, filter, begun) = (plan.only, plan.filter.clone(), vec![plan.clone()]);
+        let selection = Selection { only, filter, onto, begun };
         self.make(plan.archive.as_str(), &named, &selection).await
     }
 
     async fn plan(&self, options: &BackfillPlan) -> Result<ExitCode, CliError> {
-        let job = self.job(&options.rows).await?;
+        let job = self.job(&options.rows, Vec::new()).await?;
         let threads = self.context.run_options(options.threads).threads;
         let estimate = block_in_place(|| job.estimate(threads, self.watch()))?;
         if self.context.global.json {
@@ -167,7 +168,8 @@ impl Desk<'_> {
     }
 
     async fn run(&self, options: &BackfillRun) -> Result<ExitCode, CliError> {
-        let job = self.job(&options.rows).await?;
+        let begun = block_in_place(|| self.ledger.begun(&options.rows.archive))?;
+        let job = self.job(&options.rows, begun).await?;
         let report = self.work(job, &options.pace)?;
         if !options.cutover {
             self.tell(&report);
@@ -249,7 +251,8 @@ impl Desk<'_> {
             .iter()
             .map(|project| format!("{}@{}", project.project, project.version))
             .collect();
-        let selection = Selection { only: Only::Rejected, filter: None, onto };
+        let begun = block_in_place(|| self.ledger.begun(plan.archive.as_str()))?;
+        let selection = Selection { only: Only::Rejected, filter: None, onto, begun };
         let job = self.make(plan.archive.as_str(), &named, &selection).await?;
         let report = self.work(job, pace)?;
         self.tell(&report);

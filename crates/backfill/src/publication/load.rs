@@ -1,0 +1,319 @@
+//! Generations as tables.
+
+use std::borrow::Cow;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field};
+use mesh_archive::{json_of, text_of};
+use mesh_postgres::{Halt, Patience, PostgresError, quoted};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use tokio::runtime::Handle;
+
+use super::Publication;
+use crate::{
+    BackfillError, BackfillErrorKind,
+    columns::{ENRICHED_AT, MODEL_DIGEST, MODEL_VERSION, WHOLE},
+    generation::Generation,
+};
+
+/// What a value of a column is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As text that the server parses.
+    Plain,
+    /// As JSON.
+    Json,
+    /// A list of numbers or truth values, as an array.
+    List,
+}
+
+/// A column of a table.
+struct Column {
+    name: String,
+    kind: String,
+    form: Form,
+}
+
+/// Bytes that are sent at once, about.
+const BLOCK: usize = 1 << 20;
+
+impl Publication {
+    /// Puts a generation into a table of its own, if it is not there yet: in one transaction, so
+    /// that a table that is there is whole.
+    pub(crate) fn load(
+        &self,
+        project: &str,
+        name: &str,
+        generation: &Generation,
+    ) -> Result<(), BackfillError> {
+        let mut patience = Patience::default();
+        loop {
+            let loaded = self.database.once(|connection, runtime| {
+                self.load_once(connection, runtime, (project, name), generation)
+            });
+            match loaded {
+                Ok(()) => return Ok(()),
+                Err(Halt::Taker(error)) => return Err(error),
+                Err(Halt::Server(error)) => {
+                    let waited = self.database.wait(&mut patience, "load the enrichment", error);
+                    waited.map_err(|error| self.rights(error))?;
+                }
+            }
+        }
+    }
+
+    fn load_once(
+        &self,
+        connection: &mut PgConnection,
+        runtime: &Handle,
+        (project, name): (&str, &str),
+        generation: &Generation,
+    ) -> Result<(), Halt<BackfillError>> {
+        if runtime.block_on(self.is_loaded(connection, project, name))? {
+            return Ok(());
+        }
+        let table = self.names.table(project, name);
+        let columns = self.columns(generation).map_err(Halt::Taker)?;
+        let mut transaction = runtime.block_on(connection.begin())?;
+        let described: Vec<String> = columns
+            .iter()
+            .map(|column| format!("{} {}", quoted(&column.name), column.kind))
+            .collect();
+        // One that is there is not told of: somebody removed the row, or made the table.
+        let begin = format!(
+            "{}; CREATE TABLE {} ({})",
+            self.drop_table(&table),
+            self.names.sql(&table),
+            described.join(", ")
+        );
+        runtime.block_on(self.execute(&mut transaction, begin))?;
+        let copy = format!("COPY {} FROM STDIN", self.names.sql(&table));
+        let mut copy = runtime.block_on(transaction.copy_in_raw(&copy))?;
+        let mut rows = 0;
+        for part in 0..generation.manifest().parts.len() {
+            let batch = generation.part(part).map_err(Halt::Taker)?;
+            rows += batch.num_rows() as u64;
+            for block in blocks(&batch, &columns) {
+                runtime.block_on(copy.send(block))?;
+            }
+        }
+        let copied = runtime.block_on(copy.finish())?;
+        if copied != rows {
+            let kind = BackfillErrorKind::Damaged(format!("the table {table}"));
+            let error = BackfillError::new("load the enrichment", kind);
+            return Err(Halt::Taker(error.because(format!("it has {copied} rows, not {rows}"))));
+        }
+        let key = quoted(&generation.manifest().key_column);
+        let end = format!("ALTER TABLE {} ADD PRIMARY KEY ({key})", self.names.sql(&table));
+        runtime.block_on(self.execute(&mut transaction, end))?;
+        runtime.block_on(self.record(&mut transaction, (project, name, &table), rows))?;
+        runtime.block_on(transaction.commit())?;
+        // The planner of the server guesses badly without, and that is all.
+        let analyse = format!("ANALYZE {}", self.names.sql(&table));
+        if let Err(error) = runtime.block_on(self.execute(connection, analyse)) {
+            tracing::debug!(%error, "the server did not look at the new table");
+        }
+        Ok(())
+    }
+
+    async fn record(
+        &self,
+        connection: &mut PgConnection,
+        (project, generation, table): (&str, &str, &str),
+        rows: u64,
+    ) -> Result<(), sqlx::Error> {
+        let sql = format!(
+            "INSERT INTO {}.mesh_generations (documents, project, generation, relation, rows) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (documents, project, generation) \
+             DO UPDATE SET relation = $4, rows = $5, loaded_at = now()",
+            self.names.schema
+        );
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(self.documents.told())
+            .bind(project)
+            .bind(generation)
+            .bind(table)
+            .bind(i64::try_from(rows).unwrap_or(i64::MAX));
+        query.execute(connection).await.map(drop)
+    }
+
+    /// Whether the table of a generation is there, and is told of.
+    pub(super) async fn is_loaded(
+        &self,
+        connection: &mut PgConnection,
+        project: &str,
+        generation: &str,
+    ) -> Result<bool, sqlx::Error> {
+        if !self.exists(connection, &self.names.table(project, generation)).await? {
+            return Ok(false);
+        }
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {}.mesh_generations WHERE documents = $1 \
+             AND project = $2 AND generation = $3)",
+            self.names.schema
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.documents.told());
+        query.bind(project).bind(generation).fetch_one(connection).await?.try_get(0)
+    }
+
+    /// The generations that are in tables: project, generation, and how large it is in bytes.
+    pub(crate) fn generations(&self) -> Result<Vec<(String, String, u64)>, BackfillError> {
+        let sql = format!(
+            "SELECT g.project, g.generation, coalesce(pg_total_relation_size(c.oid), 0) \
+             FROM {}.mesh_generations g LEFT JOIN (pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $2) \
+             ON c.relname = g.relation WHERE g.documents = $1 ORDER BY 1, 2",
+            self.names.schema
+        );
+        let found = self.database.run("list the enrichments", async |connection| {
+            if !self.exists(connection, "mesh_generations").await? {
+                return Ok(Vec::new());
+            }
+            let query = sqlx::query(AssertSqlSafe(sql.as_str())).bind(self.documents.told());
+            let rows = query.bind(&self.documents.schema).fetch_all(connection).await?;
+            let row = |row: &sqlx::postgres::PgRow| {
+                let size: i64 = row.try_get(2)?;
+                Ok((row.try_get(0)?, row.try_get(1)?, u64::try_from(size).unwrap_or_default()))
+            };
+            rows.iter().map(row).collect()
+        })?;
+        Ok(found)
+    }
+
+    /// Removes the table of a generation.
+    pub(crate) fn remove(&self, project: &str, generation: &str) -> Result<(), BackfillError> {
+        let table = self.names.table(project, generation);
+        let forget = format!(
+            "DELETE FROM {}.mesh_generations WHERE documents = $1 AND project = $2 \
+             AND generation = $3",
+            self.names.schema
+        );
+        let removed = self.database.run("remove the table of an enrichment", async |connection| {
+            if !self.exists(connection, "mesh_generations").await? {
+                return Ok(());
+            }
+            let mut transaction = connection.begin().await?;
+            self.execute(&mut transaction, self.drop_table(&table)).await?;
+            let query = sqlx::query(AssertSqlSafe(forget.as_str())).bind(self.documents.told());
+            query.bind(project).bind(generation).execute(&mut *transaction).await?;
+            transaction.commit().await
+        });
+        removed.map_err(|error: PostgresError| self.rights(error).into())
+    }
+
+    /// The columns of a generation's table.
+    fn columns(&self, generation: &Generation) -> Result<Vec<Column>, BackfillError> {
+        let manifest = generation.manifest();
+        let key = Column {
+            name: manifest.key_column.clone(),
+            kind: self.documents.key.kind.clone(),
+            form: Form::Plain,
+        };
+        let json =
+            |name: &String| Column { name: name.clone(), kind: "jsonb".into(), form: Form::Json };
+        let told: Vec<Column> = match manifest.parts.is_empty() {
+            // Nothing says what types they have.
+            true => manifest.columns.iter().map(|(_, name)| json(name)).collect(),
+            false => {
+                let schema = generation.part(0)?.schema();
+                let column = |(field, name): &(String, String)| {
+                    let found = schema.field_with_name(name).ok().filter(|_| field != WHOLE);
+                    found.map_or_else(|| json(name), Column::of)
+                };
+                manifest.columns.iter().map(column).collect()
+            }
+        };
+        let stamp = [
+            (MODEL_VERSION, "bigint NOT NULL"),
+            (MODEL_DIGEST, "text NOT NULL"),
+            (ENRICHED_AT, "timestamptz NOT NULL"),
+        ];
+        let stamp = stamp.map(|(name, kind)| Column {
+            name: name.into(),
+            kind: kind.into(),
+            form: Form::Plain,
+        });
+        Ok([key].into_iter().chain(told).chain(stamp).collect())
+    }
+}
+
+impl Column {
+    fn of(field: &Field) -> Self {
+        let plain = |of: &DataType| match of {
+            DataType::Boolean => Some("boolean"),
+            DataType::Int64 => Some("bigint"),
+            DataType::Float32 => Some("real"),
+            DataType::Float64 => Some("double precision"),
+            _ => None,
+        };
+        let (kind, form) = match field.data_type() {
+            DataType::Utf8 => ("text".into(), Form::Plain),
+            DataType::List(item) => match plain(item.data_type()) {
+                Some(kind) => (format!("{kind}[]"), Form::List),
+                None => ("jsonb".into(), Form::Json),
+            },
+            of => match plain(of) {
+                Some(kind) => (kind.into(), Form::Plain),
+                None => ("jsonb".into(), Form::Json),
+            },
+        };
+        Self { name: field.name().clone(), kind, form }
+    }
+}
+
+/// The rows of a batch, as the server's COPY takes them, in blocks.
+fn blocks(batch: &RecordBatch, columns: &[Column]) -> Vec<Vec<u8>> {
+    let (mut blocks, mut text) = (Vec::new(), String::new());
+    for row in 0..batch.num_rows() {
+        for (at, column) in columns.iter().enumerate() {
+            if at > 0 {
+                text.push('\t');
+            }
+            match value(batch, column, row) {
+                Some(value) => escape(&value, &mut text),
+                None => text.push_str("\\N"),
+            }
+        }
+        text.push('\n');
+        if text.len() >= BLOCK {
+            blocks.push(std::mem::take(&mut text).into_bytes());
+        }
+    }
+    blocks.push(text.into_bytes());
+    blocks
+}
+
+fn value<'b>(batch: &'b RecordBatch, column: &Column, row: usize) -> Option<Cow<'b, str>> {
+    let (at, field) = batch.schema_ref().column_with_name(&column.name)?;
+    let values = batch.columns().get(at)?.as_ref();
+    match column.form {
+        Form::Plain => {
+            let field = batch.schema_ref().fields().get(at)?;
+            text_of(values, field, row).map(|text| text.into_owned().into())
+        }
+        // What is one text in a column is JSON already.
+        Form::Json if *field.data_type() == DataType::Utf8 => {
+            text_of(values, field, row).map(|text| text.into_owned().into())
+        }
+        Form::Json => json_of(values, field, row).map(Cow::Owned),
+        Form::List => {
+            let json = json_of(values, field, row)?;
+            let inner = json.strip_prefix('[')?.strip_suffix(']')?;
+            Some(format!("{{{inner}}}").into())
+        }
+    }
+}
+
+fn escape(value: &str, text: &mut String) {
+    for character in value.chars() {
+        match character {
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            // No text of the server holds it.
+            '\0' => text.push('\u{fffd}'),
+            other => text.push(other),
+        }
+    }
+}

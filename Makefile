@@ -26,7 +26,8 @@ status: ## show how every step of every project stands
 	@$(CARGO) build --release --quiet -p mlmesh
 	@$(MESH) status
 
-test: tools ## run all tests
+test: ## run all tests
+	@scripts/tools.sh tests
 ifneq ($(NEXTEST),)
 	$(CARGO) nextest run --workspace
 else

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # What building, fetching and testing need beyond rustup: a C compiler (SQLite and ring), pip
-# (pypi:// sources), curl (the README). As root on Debian it is installed; else it is said what to
-# install.
+# (pypi:// sources), curl (the README); with `tests`, also nats-server (streams). As root on Debian
+# it is installed; else it is said what to install.
 set -euo pipefail
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
+[ "${1:-}" != tests ] || command -v nats-server >/dev/null || missing+=(nats-server)
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3 python3-pip)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

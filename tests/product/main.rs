@@ -18,6 +18,7 @@ mod commands;
 mod dedup;
 mod encoders;
 mod faults;
+mod follow;
 mod language;
 mod life;
 mod ner;

@@ -126,6 +126,26 @@ impl Table {
         Ok(Self(Arc::new(Inner { files, places, format, own: OnceLock::new(), heads })))
     }
 
+    /// A table without files: nothing is in it yet.
+    #[must_use]
+    pub fn empty(format: Format) -> Self {
+        let (files, places) = (Vec::new(), Vec::new());
+        let (own, heads) = (OnceLock::new(), Mutex::default());
+        Self(Arc::new(Inner { files, places, format, own, heads }))
+    }
+
+    /// The table of some of its files.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&TableFile) -> bool) -> Self {
+        let all = self.0.files.iter().zip(&self.0.places);
+        let (files, places) = all
+            .filter(|(file, _)| keep(file))
+            .map(|(file, place)| (file.clone(), place.clone()))
+            .unzip();
+        let (own, heads) = (OnceLock::new(), Mutex::default());
+        Self(Arc::new(Inner { files, places, format: self.0.format, own, heads }))
+    }
+
     /// Its files, in the order in which they are read: that of their names.
     #[must_use]
     pub fn files(&self) -> &[TableFile] {

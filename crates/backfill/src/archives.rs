@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mesh_archive::{Format, Location, Table};
+use mesh_archive::{ArchiveError, ArchiveErrorKind, Format, Location, Table};
 use mesh_core::{
     ProjectName, did_you_mean,
     manifest::{ArchiveManifest, ManifestError, RowFormat},
@@ -13,7 +13,13 @@ use mesh_core::{
 use mesh_store::open_objects;
 use tokio::runtime::Handle;
 
-use crate::{BackfillError, BackfillErrorKind, keys::FileStamp, place::Place, pointer::Current};
+use crate::{
+    BackfillError, BackfillErrorKind,
+    follow::{Followed, Keep},
+    keys::FileStamp,
+    place::Place,
+    pointer::Current,
+};
 
 /// An archive of a workspace, by its manifest.
 #[derive(Debug, Clone)]
@@ -125,13 +131,15 @@ impl ArchiveFile {
     /// # Errors
     /// When one or the other cannot be reached.
     pub fn open(&self, runtime: &Handle) -> Result<OpenArchive, BackfillError> {
+        self.open_with(runtime, |location| Ok(Table::open(location, self.format())?))
+    }
+
+    fn open_with(
+        &self,
+        runtime: &Handle,
+        table: impl Fn(&Location) -> Result<Table, BackfillError>,
+    ) -> Result<OpenArchive, BackfillError> {
         let about = &self.manifest.archive;
-        let format = about.format.map(|format| match format {
-            RowFormat::Jsonl => Format::Jsonl,
-            RowFormat::Csv => Format::Csv,
-            RowFormat::Tsv => Format::Tsv,
-            _ => Format::Parquet,
-        });
         let location = self.location(&about.url, runtime)?;
         let place = match (&about.enrichments, &location) {
             (Some(url), _) => match self.location(url, runtime)? {
@@ -155,8 +163,75 @@ impl ArchiveFile {
             let help = "name a folder beside them by `enrichments` in [archive]";
             return Err(BackfillError::usage("open the archive", what, help));
         }
-        let table = Table::open(&location, format)?;
+        let table = table(&location)?;
         Ok(OpenArchive { manifest: self.manifest.clone(), table, place })
+    }
+
+    /// Opens it to be followed into: its documents, which may be none yet, and where new ones are
+    /// kept, if they are.
+    pub(crate) fn open_to_follow(
+        &self,
+        keep: Keep,
+        runtime: &Handle,
+    ) -> Result<(OpenArchive, Option<Place>), BackfillError> {
+        let url = &self.manifest.archive.url;
+        let location = self.location(url, runtime)?;
+        let is_file = match &location {
+            Location::Local(path) => path.is_file() || !path.is_dir() && Format::of(path).is_some(),
+            Location::Objects { path, .. } => Format::of(Path::new(path.as_ref())).is_some(),
+        };
+        let kept = match keep {
+            Keep::Keys => None,
+            Keep::Documents if is_file => {
+                let what = format!("{url} is a single file, and documents are never changed");
+                let help = "let `url` in [archive] name the folder that it is in: files come                             beside it";
+                return Err(BackfillError::usage("follow the stream", what, help));
+            }
+            Keep::Documents => Some(match location {
+                Location::Local(folder) => Place::folder(&folder, runtime.clone())?,
+                Location::Objects { store, path, runtime } => Place::objects(store, path, runtime),
+            }),
+        };
+        let archive = match self.open(runtime) {
+            // It has no documents yet.
+            Err(BackfillError::Archive(error)) if !is_file && is_empty(&error) => {
+                let format = self.format().unwrap_or(Format::Jsonl);
+                self.open_with(runtime, |_| Ok(Table::empty(format)))?
+            }
+            opened => opened?,
+        };
+        Ok((archive, kept))
+    }
+
+    /// The projects that have an enrichment in it.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn live(&self, runtime: &Handle) -> Result<Vec<ProjectName>, BackfillError> {
+        let (archive, _) = self.open_to_follow(Keep::Keys, runtime)?;
+        Ok(archive.current()?.projects.into_keys().collect())
+    }
+
+    /// What was followed into it, with at most so many of what was refused and rejected; nothing
+    /// if nothing was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn followed(
+        &self,
+        runtime: &Handle,
+        most: usize,
+    ) -> Result<Option<Followed>, BackfillError> {
+        self.open_to_follow(Keep::Keys, runtime)?.0.followed(most)
+    }
+
+    fn format(&self) -> Option<Format> {
+        self.manifest.archive.format.map(|format| match format {
+            RowFormat::Jsonl => Format::Jsonl,
+            RowFormat::Csv => Format::Csv,
+            RowFormat::Tsv => Format::Tsv,
+            _ => Format::Parquet,
+        })
     }
 
     fn location(&self, url: &str, runtime: &Handle) -> Result<Location, BackfillError> {
@@ -168,6 +243,16 @@ impl ArchiveFile {
         let runtime = runtime.clone();
         Ok(Location::Objects { store: found.store, path: found.path, runtime })
     }
+}
+
+/// Whether an archive cannot be read as there is nothing in it.
+fn is_empty(error: &ArchiveError) -> bool {
+    use std::error::Error;
+    let gone = |cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+            == Some(std::io::ErrorKind::NotFound)
+    };
+    matches!(error.kind, ArchiveErrorKind::Empty(_)) || error.source().is_some_and(gone)
 }
 
 impl OpenArchive {

@@ -43,7 +43,7 @@ pub(crate) struct Chunk {
     pub(crate) span: Span,
     pub(crate) batch: RecordBatch,
     pub(crate) keys: Vec<Option<String>>,
-    broken: BTreeMap<usize, Unusable>,
+    pub(crate) broken: BTreeMap<usize, Unusable>,
 }
 
 /// What was made of a chunk for one project, not yet written.
@@ -326,6 +326,11 @@ impl Work<'_> {
         let key = &self.job.plan.key_column;
         let kind = project.table.fields().first().map_or(DataType::Utf8, |f| f.data_type().clone());
         match chunk.batch.column_by_name(key) {
+            // In JSONL it is JSON; what it says names the document, however it is written.
+            Some(_) if kind == DataType::Utf8 => {
+                let key = |(row, _): &(usize, _)| chunk.keys.get(*row).cloned().flatten();
+                Ok(Arc::new(kept.iter().map(key).collect::<StringArray>()))
+            }
             Some(column) => take(column, &rows, None).map_err(arrow),
             None => Ok(arrow_array::new_empty_array(&kind)),
         }

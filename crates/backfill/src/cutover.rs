@@ -253,6 +253,10 @@ impl Ledger {
         current.forget(keep);
         let mut collected = Collected::default();
         for project in archive.place.folders()? {
+            // What was followed is needed by whatever is live.
+            if project == crate::follow::FOLDER {
+                continue;
+            }
             let place = archive.place.below(&project);
             for generation in place.folders()? {
                 if current.needs(&project, &generation) || open.contains(&generation) {

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use crate::{
     BackfillError, BackfillErrorKind, OpenArchive,
     columns::PredictionColumns,
+    follow::{Tail, is_arrival},
     generation::Generation,
     inputs::text_in,
     keys::{FileStamp, KeyHash},
@@ -50,6 +51,8 @@ pub struct Selection {
     pub filter: Option<String>,
     /// What another backfill left, whose rows stay where nothing is to be done; else what is live.
     pub onto: Option<Plan>,
+    /// The files of a backfill that was begun: what was followed since is not of it.
+    pub among: Option<Vec<FileStamp>>,
 }
 
 /// A backfill that can be measured and run.
@@ -103,11 +106,15 @@ impl Job {
     /// # Errors
     /// When the archive cannot be read, or does not have what the projects need.
     pub fn new(
-        archive: OpenArchive,
+        mut archive: OpenArchive,
         enrichers: Vec<Enricher>,
         selection: &Selection,
         watch: Watch<'_>,
     ) -> Result<Self, BackfillError> {
+        if let Some(begun) = &selection.among {
+            let begun = |name: &str| begun.iter().any(|file| file.name == name);
+            archive.table = archive.table.only(|file| !is_arrival(&file.name) || begun(&file.name));
+        }
         let current = archive.current()?;
         let enrichers = in_order(&archive, enrichers)?;
         let schema = archive.table.schema()?;
@@ -197,6 +204,66 @@ impl Job {
         })
     }
 
+    /// What answers for documents as they arrive: nothing was told of any of them.
+    pub(crate) fn of_arrivals(
+        archive: OpenArchive,
+        enrichers: Vec<Enricher>,
+        key: &Field,
+    ) -> Result<Self, BackfillError> {
+        let enrichers = in_order(&archive, enrichers)?;
+        let schema = archive.table.schema()?;
+        let doing = |name: &str| enrichers.iter().any(|e| e.name().as_str() == name);
+        let (mut projects, mut inputs) = (Vec::new(), BTreeSet::new());
+        for enricher in &enrichers {
+            let project = ProjectJob::new(&archive, enricher, &Current::default(), None, key)?;
+            for column in columns_of(&project.plan) {
+                match taken(&schema, &column) {
+                    Some((other, _)) if doing(other) => {}
+                    Some((other, _)) if enricher.takes_from(other) => {
+                        let what = format!("{} takes `{column}`", project.plan.project);
+                        let help = format!("follow with both: `--project {other}` too");
+                        return Err(BackfillError::usage("follow the stream", what, help));
+                    }
+                    _ => drop(inputs.insert(column)),
+                }
+            }
+            projects.push(project);
+        }
+        let inputs: Vec<String> = inputs.into_iter().collect();
+        let key_column = key.name().clone();
+        let mut columns = vec![key_column.clone()];
+        columns.extend(inputs.iter().filter(|name| **name != key_column).cloned());
+        let plan = Plan {
+            format: PLAN_FORMAT,
+            archive: archive.manifest.archive.name.clone(),
+            url: archive.manifest.archive.url.clone(),
+            files: Vec::new(),
+            key_column,
+            projects: projects.iter().map(|project| project.plan.clone()).collect(),
+            reads: BTreeMap::new(),
+            only: Only::Stale,
+            filter: None,
+            rows: 0,
+            chunk_rows: 0,
+        };
+        let (spans, survey) = (Vec::new(), Survey::default());
+        let (files, filter, reads) = (Vec::new(), None, BTreeMap::new());
+        let key = plan.key();
+        Ok(Self {
+            archive,
+            plan,
+            key,
+            files,
+            spans,
+            survey,
+            filter,
+            columns,
+            inputs,
+            projects,
+            reads,
+        })
+    }
+
     /// What is to be done.
     #[must_use]
     pub const fn plan(&self) -> &Plan {
@@ -239,6 +306,11 @@ impl Job {
 impl Enricher {
     fn name(&self) -> &ProjectName {
         &self.manifest.project.name
+    }
+
+    /// Whether a column of its inputs that begins with a name and a dot is what that project told.
+    fn takes_from(&self, other: &str) -> bool {
+        other.parse::<ProjectName>().is_ok_and(|other| other != *self.name())
     }
 
     /// What it takes, by its manifest and the archive's.
@@ -400,12 +472,16 @@ pub(crate) fn open_live(
 ) -> Result<Generation, BackfillError> {
     let place = archive.generation(project, generation);
     let shown = place.shown("");
-    Generation::open(place)?.ok_or_else(|| {
+    let found = Generation::open(place)?.ok_or_else(|| {
         let kind = BackfillErrorKind::Damaged(shown);
         BackfillError::new("read the live enrichment", kind).help(format!(
             "`mesh backfill rollback {}` goes back to the one before",
             archive.manifest.archive.name
         ))
+    })?;
+    Ok(match Tail::read(archive, project)? {
+        Some(tail) => found.with_tail(tail, &archive.stamps()),
+        None => found,
     })
 }
 

@@ -27,7 +27,9 @@ pub(crate) async fn gc(context: &Context, yes: bool) -> Result<ExitCode, CliErro
         if record.state.is_unfinished()
             && let Ok(plan) = serde_json::from_value::<Plan>(record.plan)
         {
-            fresh.extend(plan.projects.iter().filter_map(|project| project.digest.parse::<Digest>().ok()));
+            fresh.extend(
+                plan.projects.iter().filter_map(|project| project.digest.parse::<Digest>().ok()),
+            );
         }
     }
     names.sort();

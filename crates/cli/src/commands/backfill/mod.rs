@@ -1,5 +1,6 @@
 //! `mesh backfill`
 
+pub(crate) mod follow;
 mod show;
 
 use std::{collections::BTreeSet, path::Path, process::ExitCode};
@@ -56,6 +57,8 @@ pub(crate) async fn backfill(context: &Context, command: Backfill) -> Result<Exi
         Backfill::Diff { id, html, examples } => desk.diff(id, html.as_deref(), examples),
         Backfill::Cutover { id, force } => desk.cutover(id, force),
         Backfill::Rollback { archive, projects } => desk.rollback(&archive, &projects),
+        Backfill::Follow(options) => desk.follow(&options).await,
+        Backfill::Followed { archive, limit } => desk.followed(&archive, limit),
         Backfill::Export { archive, projects, output } => desk.export(&archive, &projects, &output),
         Backfill::Collect { archive, keep, yes } => desk.collect(&archive, keep, yes),
     }
@@ -116,7 +119,7 @@ impl Desk<'_> {
 
     async fn job(&self, rows: &Rows) -> Result<Job, CliError> {
         let only = if rows.all_rows { Only::All } else { Only::Stale };
-        let selection = Selection { only, filter: rows.filter.clone(), onto: None };
+        let selection = Selection { only, filter: rows.filter.clone(), ..Selection::default() };
         self.make(&rows.archive, &rows.projects, &selection).await
     }
 
@@ -150,7 +153,12 @@ impl Desk<'_> {
             }
             _ => None,
         };
-        let selection = Selection { only: plan.only, filter: plan.filter.clone(), onto };
+        let selection = Selection {
+            only: plan.only,
+            filter: plan.filter.clone(),
+            onto,
+            among: Some(plan.files.clone()),
+        };
         self.make(plan.archive.as_str(), &named, &selection).await
     }
 
@@ -249,7 +257,7 @@ impl Desk<'_> {
             .iter()
             .map(|project| format!("{}@{}", project.project, project.version))
             .collect();
-        let selection = Selection { only: Only::Rejected, filter: None, onto };
+        let selection = Selection { only: Only::Rejected, onto, ..Selection::default() };
         let job = self.make(plan.archive.as_str(), &named, &selection).await?;
         let report = self.work(job, pace)?;
         self.tell(&report);

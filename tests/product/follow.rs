@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream::{self, stream::Config};
+use async_nats::jetstream::{self, context::GetStreamErrorKind, stream::Config};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -51,8 +51,9 @@ impl Server {
             context = self.runtime.block_on(async {
                 let client = async_nats::connect(&address).await.ok()?;
                 let context = jetstream::new(client);
-                context.query_account().await.ok()?;
-                Some(context)
+                // That there is no such stream, only JetStream says.
+                let told = context.get_stream("none").await.map(drop).err()?.kind();
+                matches!(told, GetStreamErrorKind::JetStream(_)).then_some(context)
             });
             context.is_some()
         });

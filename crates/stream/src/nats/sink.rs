@@ -1,9 +1,10 @@
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, error::Error as _, time::Duration};
 
 use async_nats::{
     HeaderMap,
     header::NATS_MESSAGE_ID,
     jetstream::{
+        self, ErrorCode,
         context::{PublishError, PublishErrorKind},
         stream::Stream,
     },
@@ -36,6 +37,8 @@ struct Sending<'m> {
     again: bool,
 }
 
+/// The status of a server that cannot now.
+const UNAVAILABLE: usize = 503;
 /// Messages that are under way at once.
 const UNDER_WAY: usize = 256;
 /// Messages that are looked through at once, and how long for them is waited.
@@ -142,6 +145,7 @@ impl NatsSink {
     /// Why messages were not taken: what passes, and what does not.
     fn refused(&self, error: PublishError) -> StreamError {
         match error.kind() {
+            PublishErrorKind::Other if is_busy(&error) => self.nats.away("publish", error),
             PublishErrorKind::Other | PublishErrorKind::MaxPayloadExceeded => {
                 let what = format!("{} does not take the messages", self.name);
                 StreamError::new("publish", StreamErrorKind::Refused(what)).because(error).help(
@@ -152,6 +156,15 @@ impl NatsSink {
             _ => self.nats.away("publish", error),
         }
     }
+}
+
+/// Whether the server says that it cannot now: it does while it starts. That a stream is full, it
+/// says with the same status.
+fn is_busy(error: &PublishError) -> bool {
+    let told = error.source().and_then(|told| told.downcast_ref::<jetstream::Error>());
+    told.is_some_and(|told| {
+        told.code() == UNAVAILABLE && told.error_code() != ErrorCode::STREAM_STORE_FAILED
+    })
 }
 
 impl Sink for NatsSink {

@@ -17,6 +17,8 @@ pub struct NatsSource {
     filter: String,
     identity: String,
     reader: Option<Reader>,
+    /// Where it was read to last, and how many messages were left there.
+    left: Option<(u64, u64)>,
 }
 
 /// The partition that a stream is.
@@ -45,7 +47,7 @@ impl NatsSource {
             ));
         }
         let identity = format!("nats:{}:{}:{filter}", about.config.name, about.created);
-        Ok(Self { nats, stream, filter, identity, reader: None })
+        Ok(Self { nats, stream, filter, identity, reader: None, left: None })
     }
 
     /// The name of the stream.
@@ -69,7 +71,8 @@ impl NatsSource {
             Some(reader) => reader,
             None => Reader::open(&self.nats, reading, after).await?,
         };
-        let (found, _) = reader.next(&self.nats, want).await?;
+        let (found, left) = reader.next(&self.nats, want).await?;
+        self.left = Some((reader.after(), left));
         self.reader = Some(reader);
         let message = |delivered: async_nats::jetstream::Message| {
             let sequence = delivered.info().map(|info| info.stream_sequence);
@@ -101,8 +104,11 @@ impl Source for NatsSource {
         };
         let state = self.nats.runtime.block_on(self.nats.patiently(ask))?.state;
         let first = state.first_sequence.max(1);
+        // Of some subjects of a stream, only who reads them knows how many there are.
+        let left = self.left.filter(|(at, _)| *at == after).map(|(_, left)| left);
+        let all = state.last_sequence.saturating_sub(after.max(first - 1));
         Ok(Ahead {
-            messages: state.last_sequence.saturating_sub(after.max(first - 1)),
+            messages: left.unwrap_or(all),
             gone: (first - 1).saturating_sub(after),
             beyond: after > state.last_sequence,
         })

@@ -70,6 +70,10 @@ impl Server {
         self.runtime.block_on(self.context().create_stream(config)).unwrap();
     }
 
+    fn delete(&self, name: &str) {
+        self.runtime.block_on(self.context().delete_stream(name)).unwrap();
+    }
+
     pub fn publish(&self, subject: &str, payloads: &[impl AsRef<[u8]>]) {
         self.runtime.block_on(async {
             for payload in payloads {
@@ -99,13 +103,41 @@ impl Server {
         format!("nats://127.0.0.1:{}/{path}", self.port)
     }
 
-    /// Ends the server at once, and starts it again after a while.
-    fn restart(&mut self, away: Duration) {
+    fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        std::thread::sleep(away);
+    }
+
+    fn begin(&mut self) {
         self.child = serve(self.folder.path(), self.port.into());
         self.connect();
+    }
+
+    /// Keeps a copy of the store, to which [`Server::go_back`] goes back.
+    fn keep(&mut self) {
+        self.stop();
+        self.copy("store", "kept");
+        self.begin();
+    }
+
+    fn go_back(&mut self) {
+        self.stop();
+        fs::remove_dir_all(self.folder.path().join("store")).unwrap();
+        self.copy("kept", "store");
+        self.begin();
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        let folder = |name: &str| self.folder.path().join(name);
+        let copied = Command::new("cp").arg("-r").arg(folder(from)).arg(folder(to)).status();
+        assert!(copied.unwrap().success());
+    }
+
+    /// Ends the server at once, and starts it again after a while.
+    fn restart(&mut self, away: Duration) {
+        self.stop();
+        std::thread::sleep(away);
+        self.begin();
     }
 }
 
@@ -312,20 +344,46 @@ fn a_server_that_goes_away_and_comes_back_is_waited_for() {
     let (from, to) = (server.url("mail"), server.url("told"));
     let args = ["--from", &from, "--to", &to, "--project", "reviews", "--batch", "20"];
     let mut child = spawn(&workspace, &args);
-    for round in 0..4 {
-        server.publish("mail", &documents(round * 250, 250));
-        server.restart(Duration::from_millis(300));
-    }
     let rows = || {
         let status = workspace.json(["backfill", "followed", "mail", "--json"]);
         status["documents"].as_u64().unwrap_or(0)
     };
+    for round in 0..4 {
+        server.publish("mail", &documents(round * 250, 250));
+        let before = u64::try_from(round).unwrap() * 200;
+        until("it is under way", || rows() > before);
+        server.restart(Duration::from_millis(300));
+    }
     until("all is followed", || rows() == 1_000);
     signal(&child, "TERM");
     assert_eq!(wait(&mut child), 0);
     followed(&workspace, &args);
     assert_eq!(versions(&live(&workspace)), [("1".into(), 1_000)].into());
     assert_eq!(versions(&published(&server, "TOLD")), [("1".into(), 1_000)].into());
+}
+
+#[test]
+fn a_stream_that_lost_its_end_is_not_read_on_as_if_nothing_was_lost() {
+    let mut server = Server::start();
+    let workspace = with_archive(0);
+    server.stream("MAIL", "mail");
+    server.stream("TOLD", "told");
+    let (from, to) = (server.url("mail"), server.url("told"));
+    let args = ["--from", &from, "--to", &to, "--project", "reviews"];
+    server.publish("mail", &documents(0, 20));
+    // A copy of the server's store is what a power failure or an old backup leaves.
+    server.keep();
+    server.publish("mail", &documents(20, 10));
+    followed(&workspace, &args);
+    server.go_back();
+    let told = |ran: Ran| ran.tells(["does not hold what was read of it", "--anew"]);
+    told(run(follow(&workspace, &args).args(["--until-idle", "50ms"])).code(2));
+    // Also when others have the numbers of what was lost.
+    server.publish("mail", &documents(30, 40));
+    told(run(follow(&workspace, &args).args(["--until-idle", "50ms"])).code(2));
+    let report = followed(&workspace, &[&args[..], &["--anew"]].concat());
+    assert_eq!((&report["refused"], &report["published"]), (&json!(20), &json!(40)), "{report}");
+    assert_eq!(versions(&live(&workspace)), [("1".into(), 70)].into());
 }
 
 #[test]
@@ -561,6 +619,10 @@ fn what_cannot_be_followed_is_told() {
     fails(&["--from", &post], 2).tells(["it followed nats:MAIL", "--anew"]);
     fails(&["--from", &post, "--anew"], 0);
     assert_eq!(versions(&live(&workspace)), [("1".into(), 7), ("null".into(), 3)].into());
+    // Nor one that was made anew under its name.
+    server.delete("POST");
+    server.stream("POST", "post");
+    fails(&["--from", &post], 2).tells(["it followed nats:POST"]);
     // A file cannot be followed into.
     workspace.edit("archives/mail.toml", "file:mail", "file:mail/before.jsonl");
     fails(&["--from", &from], 2).tells(["is a single file"]);

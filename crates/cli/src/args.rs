@@ -508,7 +508,8 @@ pub(crate) struct BackfillFollow {
     /// Threads that answer; else one per core
     #[arg(long, env = "MESH_THREADS", value_parser = threads)]
     pub(crate) threads: Option<usize>,
-    /// Begin with the first message of a stream that is not the one that was followed until now
+    /// Begin with the first message, though this stream or another was followed already: documents
+    /// whose keys are known are refused
     #[arg(long)]
     pub(crate) anew: bool,
 }

@@ -37,6 +37,9 @@ pub enum StreamErrorKind {
     /// The log is not of a kind that can be used.
     #[error("{0}")]
     Unfit(String),
+    /// The log does not hold what was read of it: it lost its end, or was restored from a copy.
+    #[error("{0}")]
+    Rewritten(String),
     /// A message is longer than the log takes.
     #[error("a message of {bytes} bytes is longer than the {limit} bytes that the server takes")]
     TooLong {
@@ -77,6 +80,6 @@ impl StreamError {
     #[must_use]
     pub const fn is_usage(&self) -> bool {
         use StreamErrorKind as Kind;
-        matches!(self.kind, Kind::Url(_) | Kind::Unknown(_) | Kind::Unfit(_))
+        matches!(self.kind, Kind::Url(_) | Kind::Unknown(_) | Kind::Unfit(_) | Kind::Rewritten(_))
     }
 }

@@ -23,7 +23,7 @@
 //! let want = Want { most: 100, wait: Duration::from_millis(200) };
 //! for message in source.fetch(&position, want)? {
 //!     println!("{} bytes", message.payload.len());
-//!     position.reach(message.partition, message.sequence);
+//!     position.reach(&message);
 //! }
 //! # Ok(())
 //! # }

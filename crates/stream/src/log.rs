@@ -12,7 +12,15 @@ use crate::StreamError;
 /// that is not in it is to be read from its beginning.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Position(BTreeMap<u32, u64>);
+pub struct Position(BTreeMap<u32, Reached>);
+
+/// The last message of a partition that is done with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reached {
+    sequence: u64,
+    stamp: i64,
+}
 
 /// A message of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +29,9 @@ pub struct Message {
     pub partition: u32,
     /// Its number in the partition: those of later messages are larger, not always by one.
     pub sequence: u64,
+    /// What tells it from another that has its number, in a log that lost its end or was restored
+    /// from a copy: when the log took it, in nanoseconds.
+    pub stamp: i64,
     /// What it says.
     pub payload: Bytes,
 }
@@ -62,15 +73,16 @@ pub trait Source: Send {
     /// under the old name.
     fn identity(&self) -> &str;
 
-    /// The messages after a position, in the order of each partition, none left out and none
+    /// The messages after a position, if the log still holds what the position was made from: in the order of each partition, none left out and none
     /// twice; nothing if none came in the time that is wanted.
     ///
     /// # Errors
-    /// When the log does not answer for long, or is not there any more.
+    /// When the log does not answer for long, or is not there any more, or does not hold what was
+    /// read of it ([`StreamErrorKind::Rewritten`](crate::StreamErrorKind::Rewritten)).
     fn fetch(&mut self, after: &Position, want: Want) -> Result<Vec<Message>, StreamError>;
 
-    /// How many messages there are after a position, about, and whether some after it are gone,
-    /// since the log keeps no more.
+    /// How many messages there are after a position, about, and how many after it are gone, since
+    /// the log keeps no more.
     ///
     /// # Errors
     /// As [`Source::fetch`].
@@ -84,8 +96,6 @@ pub struct Ahead {
     pub messages: u64,
     /// Sequence numbers after the position that the log keeps no message for any more.
     pub gone: u64,
-    /// Whether the position lies behind the end of the log.
-    pub beyond: bool,
 }
 
 /// A log that messages are published to. As with [`Source`], its methods wait.
@@ -121,13 +131,22 @@ impl Position {
     /// The last message of a partition that is done with; nothing if none is.
     #[must_use]
     pub fn of(&self, partition: u32) -> Option<u64> {
-        self.0.get(&partition).copied()
+        self.0.get(&partition).map(|reached| reached.sequence)
+    }
+
+    /// The stamp of that message.
+    #[must_use]
+    pub fn stamp(&self, partition: u32) -> Option<i64> {
+        self.0.get(&partition).map(|reached| reached.stamp)
     }
 
     /// Says that a partition is done with up to a message. It never goes back.
-    pub fn reach(&mut self, partition: u32, sequence: u64) {
+    pub fn reach(&mut self, message: &Message) {
+        let Message { partition, sequence, stamp, .. } = *message;
         let at = self.0.entry(partition).or_default();
-        *at = (*at).max(sequence);
+        if at.sequence < sequence {
+            *at = Reached { sequence, stamp };
+        }
     }
 }
 
@@ -139,13 +158,19 @@ mod tests {
     fn a_position_never_goes_back() {
         let mut position = Position::default();
         assert_eq!(position.of(0), None);
-        for (sequence, expected) in [(5, 5), (3, 5), (9, 9)] {
-            position.reach(0, sequence);
-            assert_eq!(position.of(0), Some(expected));
+        let message = |partition, sequence, stamp| Message {
+            partition,
+            sequence,
+            stamp,
+            payload: Bytes::new(),
+        };
+        for (sequence, stamp, expected) in [(5, 50, (5, 50)), (3, 30, (5, 50)), (9, 90, (9, 90))] {
+            position.reach(&message(0, sequence, stamp));
+            assert_eq!(position.of(0).zip(position.stamp(0)), Some(expected));
         }
-        position.reach(7, 1);
+        position.reach(&message(7, 1, 2));
         let text = serde_json::to_string(&position).unwrap();
-        assert_eq!(text, r#"{"0":9,"7":1}"#);
+        assert_eq!(text, r#"{"0":{"sequence":9,"stamp":90},"7":{"sequence":1,"stamp":2}}"#);
         assert_eq!(serde_json::from_str::<Position>(&text).unwrap(), position);
     }
 }

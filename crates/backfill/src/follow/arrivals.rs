@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, collections::HashMap, sync::Arc};
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
+use arrow_cast::cast;
 use arrow_json::ReaderBuilder;
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow_select::take::take_record_batch;
@@ -87,7 +88,13 @@ impl Form {
                     .collect();
                 let schema = table.schema()?;
                 let own = schema.fields().iter().filter(|field| !folders.contains(&field.name()));
-                Ok(Self::Parquet(Arc::new(Schema::new(own.cloned().collect::<Vec<FieldRef>>()))))
+                let own = Arc::new(Schema::new(own.cloned().collect::<Vec<FieldRef>>()));
+                decode(&["{}"], &own).map_err(|error| {
+                    let what = "JSON has no form for the columns of the archive";
+                    let help = "follow into an archive of JSONL";
+                    BackfillError::usage("follow the stream", what, help).because(error)
+                })?;
+                Ok(Self::Parquet(own))
             }
             Format::Parquet => Err(BackfillError::usage(
                 "follow the stream",
@@ -290,7 +297,7 @@ fn decode(lines: &[&str], schema: &SchemaRef) -> Result<RecordBatch, ArrowError>
     if lines.is_empty() {
         return Ok(RecordBatch::new_empty(schema.clone()));
     }
-    let builder = ReaderBuilder::new(schema.clone()).with_batch_size(lines.len());
+    let builder = ReaderBuilder::new(told(schema)).with_batch_size(lines.len());
     let mut decoder = builder.build_decoder()?;
     for line in lines {
         let mut bytes = line.as_bytes();
@@ -305,7 +312,23 @@ fn decode(lines: &[&str], schema: &SchemaRef) -> Result<RecordBatch, ArrowError>
     }
     let batch = decoder.flush()?;
     let missing = || ArrowError::JsonError("rows are missing".into());
-    batch.filter(|batch| batch.num_rows() == lines.len()).ok_or_else(missing)
+    let batch = batch.filter(|batch| batch.num_rows() == lines.len()).ok_or_else(missing)?;
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| cast(column, field.data_type()));
+    RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)
+}
+
+/// A schema as the reader of JSON knows it: it knows zones by their hours, and not by the name that
+/// most files have.
+fn told(schema: &SchemaRef) -> SchemaRef {
+    let field = |field: &FieldRef| match field.data_type() {
+        DataType::Timestamp(unit, Some(zone)) if matches!(&**zone, "UTC" | "Etc/UTC" | "Z") => {
+            let kind = DataType::Timestamp(*unit, Some("+00:00".into()));
+            Arc::new(Field::clone(field).with_data_type(kind))
+        }
+        _ => field.clone(),
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }
 
 fn arrow(error: ArrowError) -> BackfillError {
@@ -315,6 +338,7 @@ fn arrow(error: ArrowError) -> BackfillError {
 
 #[cfg(test)]
 mod tests {
+    use arrow_schema::TimeUnit;
     use mesh_archive::Watch;
     use mesh_core::{Cancel, NoProgress};
 
@@ -324,6 +348,7 @@ mod tests {
         let message = |(sequence, payload): (u64, &&[u8])| Message {
             partition: 0,
             sequence,
+            stamp: 0,
             payload: Bytes::copy_from_slice(payload),
         };
         (1..).zip(payloads).map(message).collect()
@@ -382,10 +407,11 @@ mod tests {
         let schema = Arc::new(Schema::new(vec![
             Field::new("id", DataType::Int64, true),
             Field::new("text", DataType::Utf8, true),
+            Field::new("at", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
         ]));
         let form = Form::Parquet(schema.clone());
         let payloads: [&[u8]; 4] = [
-            br#"{"id": 1, "text": "one", "more": [1, 2]}"#,
+            br#"{"id": 1, "text": "one", "more": [1, 2], "at": "2024-05-01T10:00:00Z"}"#,
             br#"{"id": "two", "text": "a key of a wrong type"}"#,
             br#"{"id": 3}"#,
             br#"{"id": 1, "text": "again"}"#,

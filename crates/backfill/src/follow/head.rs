@@ -213,6 +213,10 @@ mod tests {
         (runtime, place)
     }
 
+    fn message(sequence: u64) -> mesh_stream::Message {
+        mesh_stream::Message { partition: 0, sequence, stamp: 0, payload: Bytes::new() }
+    }
+
     #[test]
     fn todays_reader_reads_the_first_format() {
         let folder = tempfile::tempdir().unwrap();
@@ -237,7 +241,7 @@ mod tests {
             let batch =
                 Batch { number, file: None, keys: false, refused: 0, told: BTreeMap::new() };
             head.push(&place, batch).unwrap();
-            head.position.reach(0, number * 10);
+            head.position.reach(&message(number));
             head.commit(&place, number - 1).unwrap();
         }
         let found = Head::read(&place).unwrap().unwrap();

@@ -76,7 +76,7 @@ pub struct FollowLimits {
     pub count: Option<u64>,
     /// Threads that answer.
     pub threads: usize,
-    /// Begins anew with a stream that is not the one that was followed.
+    /// Begins with the first message, though the stream or another was followed already.
     pub anew: bool,
 }
 
@@ -328,7 +328,7 @@ impl<'a> Follower<'a> {
         }
         place.sync()?;
         let mut position = self.head.position.clone();
-        messages.iter().for_each(|message| position.reach(message.partition, message.sequence));
+        messages.iter().for_each(|message| position.reach(message));
         let messages = messages.len() as u64;
         Ok(Plan { batch, position, messages, documents, outgoing })
     }
@@ -504,23 +504,19 @@ impl Ledger {
 fn begin(archive: &OpenArchive, follow: &mut Follow<'_>) -> Result<(Head, u64), BackfillError> {
     let source = follow.source.identity().to_owned();
     let Some(mut head) = Head::read(&archive.place)? else { return Ok((Head::new(&source), 0)) };
-    let ahead = follow.source.ahead(&head.position)?;
-    let other = head.source != source;
-    if !other && !ahead.beyond {
-        if ahead.gone > 0 {
-            tracing::warn!(messages = ahead.gone, "the stream no longer keeps what comes next");
-        }
-        return Ok((head, ahead.gone));
-    }
     if follow.limits.anew {
         head.source = source;
         head.position = Position::default();
         return Ok((head, 0));
     }
-    let what = match other {
-        true => format!("it followed {} until now, and this is {source}", head.source),
-        false => "the stream ends before where it was followed to".to_owned(),
-    };
+    if head.source == source {
+        let gone = follow.source.ahead(&head.position)?.gone;
+        if gone > 0 {
+            tracing::warn!(messages = gone, "the stream no longer keeps what comes next");
+        }
+        return Ok((head, gone));
+    }
+    let what = format!("it followed {} until now, and this is {source}", head.source);
     let help = "name the stream that it followed; or let it begin with this one from its first \
                 message, `--anew`: documents whose keys are known are refused";
     Err(BackfillError::usage("follow the stream", what, help))

@@ -72,6 +72,8 @@ impl NatsSink {
     /// The ids behind a mark, up to the end of the stream.
     async fn look(&self, mark: u64) -> Result<Published, StreamError> {
         let end = self.last().await?;
+        // One that lost its end is looked through from its beginning.
+        let mark = if end < mark { 0 } else { mark };
         let mut published = Published { ids: HashSet::new(), mark: mark.max(end) };
         if end <= mark {
             return Ok(published);

@@ -1,4 +1,4 @@
-use async_nats::jetstream::stream::{RetentionPolicy, Stream};
+use async_nats::jetstream::stream::{RawMessageErrorKind, RetentionPolicy, Stream};
 
 use super::{
     Nats,
@@ -64,21 +64,55 @@ impl NatsSource {
         kept && (self.filter.is_empty() || covers(&self.filter, subject))
     }
 
-    async fn attempt(&mut self, after: u64, want: Want) -> Result<Vec<Message>, StreamError> {
+    /// Whether the message that a position was made from is still the one with its number; one that
+    /// the stream no longer keeps does not matter.
+    async fn verify(&self, position: &Position) -> Result<(), StreamError> {
+        let reached = position.of(PARTITION).zip(position.stamp(PARTITION));
+        let Some((sequence, stamp)) = reached else { return Ok(()) };
+        let info = self.stream.get_info().await;
+        let state = info.map_err(|error| self.nats.away("ask for the stream", error))?.state;
+        let same = match self.stream.get_raw_message(sequence).await {
+            _ if sequence > state.last_sequence => false,
+            _ if sequence < state.first_sequence => true,
+            Ok(message) => nanos(message.time.unix_timestamp_nanos()) == stamp,
+            Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => true,
+            Err(error) => return Err(self.nats.away("ask for a message", error)),
+        };
+        if same {
+            return Ok(());
+        }
+        let name = self.stream_name();
+        let what = format!("the stream {name} does not hold what was read of it up to {sequence}");
+        Err(StreamError::new("read the stream", StreamErrorKind::Rewritten(what)).help(
+            "it lost its end, or was restored from a copy: begin anew with its first message \
+             (`--anew`); documents whose keys are known are refused",
+        ))
+    }
+
+    async fn attempt(
+        &mut self,
+        position: &Position,
+        want: Want,
+    ) -> Result<Vec<Message>, StreamError> {
         let reading = Reading { stream: &self.stream, filter: &self.filter, headers_only: false };
+        let after = position.of(PARTITION).unwrap_or_default();
         // It is put back only if it did its work: one that failed is of no use.
         let mut reader = match self.reader.take().filter(|reader| reader.after() == after) {
             Some(reader) => reader,
-            None => Reader::open(&self.nats, reading, after).await?,
+            None => {
+                self.verify(position).await?;
+                Reader::open(&self.nats, reading, after).await?
+            }
         };
         let (found, left) = reader.next(&self.nats, want).await?;
         self.left = Some((reader.after(), left));
         self.reader = Some(reader);
         let message = |delivered: async_nats::jetstream::Message| {
-            let sequence = delivered.info().map(|info| info.stream_sequence);
-            let sequence = sequence.map_err(|error| self.nats.away("read the stream", error))?;
+            let about = delivered.info().map(|info| (info.stream_sequence, info.published));
+            let (sequence, at) = about.map_err(|error| self.nats.away("read the stream", error))?;
+            let stamp = nanos(at.unix_timestamp_nanos());
             let payload = delivered.message.payload;
-            Ok(Message { partition: PARTITION, sequence, payload })
+            Ok(Message { partition: PARTITION, sequence, stamp, payload })
         };
         found.into_iter().map(message).collect()
     }
@@ -90,7 +124,6 @@ impl Source for NatsSource {
     }
 
     fn fetch(&mut self, after: &Position, want: Want) -> Result<Vec<Message>, StreamError> {
-        let after = after.of(PARTITION).unwrap_or_default();
         let (nats, runtime) = (self.nats.clone(), self.nats.runtime.clone());
         let this = tokio::sync::Mutex::new(self);
         runtime.block_on(nats.patiently(|| async { this.lock().await.attempt(after, want).await }))
@@ -107,12 +140,13 @@ impl Source for NatsSource {
         // Of some subjects of a stream, only who reads them knows how many there are.
         let left = self.left.filter(|(at, _)| *at == after).map(|(_, left)| left);
         let all = state.last_sequence.saturating_sub(after.max(first - 1));
-        Ok(Ahead {
-            messages: left.unwrap_or(all),
-            gone: (first - 1).saturating_sub(after),
-            beyond: after > state.last_sequence,
-        })
+        Ok(Ahead { messages: left.unwrap_or(all), gone: (first - 1).saturating_sub(after) })
     }
+}
+
+/// Nanoseconds since 1970, which have their place until the year 2262.
+fn nanos(since: i128) -> i64 {
+    i64::try_from(since).unwrap_or(i64::MAX)
 }
 
 /// Whether a pattern of subjects covers a subject: `*` stands for one word of it, `>` for all that

@@ -9,9 +9,11 @@
 
 mod arrivals;
 mod head;
+mod job;
 mod made;
 mod outbox;
 mod report;
+mod room;
 mod run;
 mod seen;
 mod tail;

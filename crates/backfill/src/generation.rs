@@ -362,9 +362,7 @@ pub(crate) fn encode(
 
 /// What a part that was written before says of itself, if it belongs to what has that key.
 pub(crate) fn counts_of(bytes: &Bytes, key: Digest) -> Option<Counts> {
-    let builder =
-        guarded(|| ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(Into::into))
-            .ok()?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(bytes.clone())).ok()?;
     let facts = builder.metadata().file_metadata().key_value_metadata()?.clone();
     let fact = |name: &str| {
         let found = facts.iter().find(|fact| fact.key == name)?;

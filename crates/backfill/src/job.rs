@@ -204,66 +204,6 @@ impl Job {
         })
     }
 
-    /// What answers for documents as they arrive: nothing was told of any of them.
-    pub(crate) fn of_arrivals(
-        archive: OpenArchive,
-        enrichers: Vec<Enricher>,
-        key: &Field,
-    ) -> Result<Self, BackfillError> {
-        let enrichers = in_order(&archive, enrichers)?;
-        let schema = archive.table.schema()?;
-        let doing = |name: &str| enrichers.iter().any(|e| e.name().as_str() == name);
-        let (mut projects, mut inputs) = (Vec::new(), BTreeSet::new());
-        for enricher in &enrichers {
-            let project = ProjectJob::new(&archive, enricher, &Current::default(), None, key)?;
-            for column in columns_of(&project.plan) {
-                match taken(&schema, &column) {
-                    Some((other, _)) if doing(other) => {}
-                    Some((other, _)) if enricher.takes_from(other) => {
-                        let what = format!("{} takes `{column}`", project.plan.project);
-                        let help = format!("follow with both: `--project {other}` too");
-                        return Err(BackfillError::usage("follow the stream", what, help));
-                    }
-                    _ => drop(inputs.insert(column)),
-                }
-            }
-            projects.push(project);
-        }
-        let inputs: Vec<String> = inputs.into_iter().collect();
-        let key_column = key.name().clone();
-        let mut columns = vec![key_column.clone()];
-        columns.extend(inputs.iter().filter(|name| **name != key_column).cloned());
-        let plan = Plan {
-            format: PLAN_FORMAT,
-            archive: archive.manifest.archive.name.clone(),
-            url: archive.manifest.archive.url.clone(),
-            files: Vec::new(),
-            key_column,
-            projects: projects.iter().map(|project| project.plan.clone()).collect(),
-            reads: BTreeMap::new(),
-            only: Only::Stale,
-            filter: None,
-            rows: 0,
-            chunk_rows: 0,
-        };
-        let (spans, survey) = (Vec::new(), Survey::default());
-        let (files, filter, reads) = (Vec::new(), None, BTreeMap::new());
-        let key = plan.key();
-        Ok(Self {
-            archive,
-            plan,
-            key,
-            files,
-            spans,
-            survey,
-            filter,
-            columns,
-            inputs,
-            projects,
-            reads,
-        })
-    }
-
     /// What is to be done.
     #[must_use]
     pub const fn plan(&self) -> &Plan {
@@ -304,13 +244,8 @@ impl Job {
 }
 
 impl Enricher {
-    fn name(&self) -> &ProjectName {
+    pub(crate) fn name(&self) -> &ProjectName {
         &self.manifest.project.name
-    }
-
-    /// Whether a column of its inputs that begins with a name and a dot is what that project told.
-    fn takes_from(&self, other: &str) -> bool {
-        other.parse::<ProjectName>().is_ok_and(|other| other != *self.name())
     }
 
     /// What it takes, by its manifest and the archive's.
@@ -340,7 +275,7 @@ impl Enricher {
 }
 
 impl ProjectJob {
-    fn new(
+    pub(crate) fn new(
         archive: &OpenArchive,
         enricher: &Enricher,
         current: &Current,
@@ -422,13 +357,13 @@ fn chunk_rows(survey: &Survey) -> u64 {
 }
 
 /// The columns that a project reads, each once.
-fn columns_of(plan: &ProjectPlan) -> BTreeSet<String> {
+pub(crate) fn columns_of(plan: &ProjectPlan) -> BTreeSet<String> {
     let all = plan.input.values().chain(plan.parameters.values());
     all.flat_map(InputColumn::names).map(ToOwned::to_owned).collect()
 }
 
 /// A column `project.field`, where the documents have no column of that name.
-fn taken<'a>(schema: &SchemaRef, column: &'a str) -> Option<(&'a str, &'a str)> {
+pub(crate) fn taken<'a>(schema: &SchemaRef, column: &'a str) -> Option<(&'a str, &'a str)> {
     if schema.field_with_name(column).is_ok() {
         return None;
     }
@@ -436,7 +371,7 @@ fn taken<'a>(schema: &SchemaRef, column: &'a str) -> Option<(&'a str, &'a str)> 
 }
 
 /// The projects, each after those whose answers it takes.
-fn in_order(
+pub(crate) fn in_order(
     archive: &OpenArchive,
     mut left: Vec<Enricher>,
 ) -> Result<Vec<Enricher>, BackfillError> {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt::Write};
 
 use bytes::Bytes;
 use mesh_core::Digest;
-use mesh_stream::Outgoing;
+use mesh_stream::{Message, Outgoing};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
@@ -13,7 +13,7 @@ use crate::{
     BackfillError, BackfillErrorKind,
     chunk::Made,
     columns::{ENRICHED_AT, MODEL_DIGEST, MODEL_VERSION},
-    follow::arrivals::Arrivals,
+    follow::arrivals::{Arrivals, Refused, refuse},
     inputs::{json_in, text_in},
     job::{Job, ProjectJob},
     place::Place,
@@ -92,6 +92,32 @@ pub(super) fn read(place: &Place, batch: u64) -> Result<Vec<Outgoing>, BackfillE
         Ok(Outgoing { id: line.id, payload: line.message.get().to_owned().into() })
     };
     text.lines().map(line).collect()
+}
+
+/// Takes out what a stream does not take, and refuses it.
+pub(super) fn too_long(
+    outgoing: &mut Vec<Outgoing>,
+    arrivals: &Arrivals,
+    messages: &[Message],
+    limit: usize,
+) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    let mut keep = Vec::new();
+    for ((message, key), place) in outgoing.iter().zip(&arrivals.keys).zip(&arrivals.places) {
+        let bytes = message.payload.len();
+        keep.push(bytes <= limit);
+        let from = messages.iter().find(|from| (from.partition, from.sequence) == *place);
+        if let (true, Some(from)) = (bytes > limit, from) {
+            let detail = format!(
+                "with what is told of it, it has {bytes} bytes, of {limit} that are published: it \
+                 is not"
+            );
+            refused.push(refuse(from, Some(key.clone()), "too-long-to-publish", detail));
+        }
+    }
+    let mut keep = keep.into_iter();
+    outgoing.retain(|_| keep.next().unwrap_or(true));
+    refused
 }
 
 impl<'a> Told<'a> {

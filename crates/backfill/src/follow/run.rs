@@ -17,18 +17,17 @@ use crate::{
     chunk::Made,
     follow::{
         ASIDE, FOLDER, FollowReport, FollowedProject,
-        arrivals::{Arrivals, Form, Refused, refuse},
+        arrivals::{Arrivals, Form, Refused},
         documents,
         head::{Batch, Head, Target, Told, keys_name, refused_name},
         made::make,
         outbox,
         seen::{self, Seen},
     },
-    generation::{self, GENERATION_FORMAT, Generation, GenerationManifest, MANIFEST, Part},
+    generation::{self, Part},
     job::Job,
     keys::FileStamp,
     place::Place,
-    pointer::Current,
 };
 
 /// Gives what answers from now on, if that is not what answered before.
@@ -280,7 +279,7 @@ impl<'a> Follower<'a> {
         let mut outgoing = Vec::new();
         if let Some(sink) = &self.follow.sink {
             outgoing = outbox::messages(&self.job, &arrivals, &made, &self.prefix);
-            let refused = too_long(&mut outgoing, &arrivals, messages, sink.limit());
+            let refused = outbox::too_long(&mut outgoing, &arrivals, messages, sink.limit());
             arrivals.refused.extend(refused);
             outgoing.retain(|message| !self.known.contains(&message.id));
         }
@@ -433,73 +432,6 @@ impl<'a> Follower<'a> {
     }
 }
 
-impl Ledger {
-    /// Gives each project that has no live enrichment one of no rows, beside which what is
-    /// followed is seen.
-    fn make_room(&self, archive: &OpenArchive, job: &Job) -> Result<(), BackfillError> {
-        let current = archive.current()?;
-        let missing: Vec<_> = job
-            .projects
-            .iter()
-            .filter(|project| current.generation(project.plan.project.as_str()).is_none())
-            .collect();
-        if missing.is_empty() {
-            return self.fits(archive, job);
-        }
-        let _alone = self.alone(archive.manifest.archive.name.as_str())?;
-        let name = format!("g-{}", job.key.short());
-        for project in &missing {
-            let plan = &project.plan;
-            let manifest = GenerationManifest {
-                format: GENERATION_FORMAT,
-                key: job.key,
-                project: plan.project.clone(),
-                version: plan.version,
-                digest: plan.digest.clone(),
-                key_column: job.plan.key_column.clone(),
-                columns: plan.columns.clone(),
-                files: Vec::new(),
-                parts: Vec::new(),
-            };
-            let text = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
-            archive.generation(plan.project.as_str(), &name).replace(MANIFEST, text.into())?;
-        }
-        Current::change(&archive.place, |current| {
-            for project in &missing {
-                if current.generation(project.plan.project.as_str()).is_none() {
-                    current.set(&project.plan.project, &name);
-                }
-            }
-            Ok(())
-        })?;
-        self.fits(archive, job)
-    }
-
-    /// Whether what is followed can stand beside what readers see.
-    fn fits(&self, archive: &OpenArchive, job: &Job) -> Result<(), BackfillError> {
-        let current = archive.current()?;
-        for project in &job.projects {
-            let name = project.plan.project.as_str();
-            let Some(live) = current.generation(name) else { continue };
-            let Some(live) = Generation::open(archive.generation(name, live))? else { continue };
-            let manifest = live.manifest();
-            if manifest.columns == project.plan.columns
-                && manifest.key_column == job.plan.key_column
-            {
-                continue;
-            }
-            let archive = &archive.manifest.archive.name;
-            let what = format!("the columns of {name} are not those of its live enrichment");
-            let help = format!(
-                "enrich what is there anew first: `mesh backfill run {archive} {name} --cutover`; \
-                 then follow: it goes on where it stopped"
-            );
-            return Err(BackfillError::usage("follow the stream", what, help));
-        }
-        Ok(())
-    }
-}
-
 /// What was followed before, or a beginning; and how many messages are gone since, at most.
 fn begin(archive: &OpenArchive, follow: &mut Follow<'_>) -> Result<(Head, u64), BackfillError> {
     let source = follow.source.identity().to_owned();
@@ -520,32 +452,6 @@ fn begin(archive: &OpenArchive, follow: &mut Follow<'_>) -> Result<(Head, u64), 
     let help = "name the stream that it followed; or let it begin with this one from its first \
                 message, `--anew`: documents whose keys are known are refused";
     Err(BackfillError::usage("follow the stream", what, help))
-}
-
-/// Takes out what a stream does not take, and refuses it.
-fn too_long(
-    outgoing: &mut Vec<Outgoing>,
-    arrivals: &Arrivals,
-    messages: &[Message],
-    limit: usize,
-) -> Vec<Refused> {
-    let mut refused = Vec::new();
-    let mut keep = Vec::new();
-    for ((message, key), place) in outgoing.iter().zip(&arrivals.keys).zip(&arrivals.places) {
-        let bytes = message.payload.len();
-        keep.push(bytes <= limit);
-        let from = messages.iter().find(|from| (from.partition, from.sequence) == *place);
-        if let (true, Some(from)) = (bytes > limit, from) {
-            let detail = format!(
-                "with what is told of it, it has {bytes} bytes, of {limit} that are published: it \
-                 is not"
-            );
-            refused.push(refuse(from, Some(key.clone()), "too-long-to-publish", detail));
-        }
-    }
-    let mut keep = keep.into_iter();
-    outgoing.retain(|_| keep.next().unwrap_or(true));
-    refused
 }
 
 fn lines(refused: &[Refused]) -> Bytes {

@@ -99,7 +99,7 @@ impl Server {
         })
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("nats://127.0.0.1:{}/{path}", self.port)
     }
 
@@ -161,7 +161,7 @@ fn serve(folder: &Path, port: i32) -> Child {
 }
 
 /// Documents with keys from a number on.
-fn documents(first: usize, count: usize) -> Vec<String> {
+pub fn documents(first: usize, count: usize) -> Vec<String> {
     let texts = reviews(first + count);
     let rows = texts.lines().skip(1 + first).zip(first..);
     let document = |(line, row): (&str, usize)| {

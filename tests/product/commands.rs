@@ -32,6 +32,7 @@ fn the_schemas_for_editors_are_those_of_the_program() {
     let files = [
         ("project", "docs/schema/project.schema.json"),
         ("workspace", "docs/schema/workspace.schema.json"),
+        ("archive", "docs/schema/archive.schema.json"),
         ("reference", "docs/manifest.md"),
     ];
     for (manifest, file) in files {

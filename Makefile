@@ -27,7 +27,7 @@ status: ## show how every step of every project stands
 	@$(MESH) status
 
 test: ## run all tests
-	@scripts/tools.sh test
+	@scripts/tools.sh tests
 ifneq ($(NEXTEST),)
 	$(CARGO) nextest run --workspace
 else

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # What building, fetching and testing need beyond rustup: a C compiler (SQLite and ring), pip
-# (pypi:// sources), curl (the README); with `test`, PostgreSQL too, whose programs tests start as
-# servers of their own. As root on Debian it is installed; else it is said what to install.
+# (pypi:// sources), curl (the README); with `tests`, also PostgreSQL and nats-server, whose programs
+# tests start as servers of their own. As root on Debian it is installed; else it is said what to
+# install.
 set -euo pipefail
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3 python3-pip)
-if [ "${1:-}" = test ]; then
+if [ "${1:-}" = tests ]; then
+  command -v nats-server >/dev/null || missing+=(nats-server)
   # Debian keeps the server's programs off the path.
   command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
     missing+=(postgresql)

@@ -19,6 +19,7 @@ mod database;
 mod dedup;
 mod encoders;
 mod faults;
+mod follow;
 mod language;
 mod life;
 mod ner;

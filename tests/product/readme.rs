@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    net::TcpListener,
     os::unix::fs::symlink,
     path::Path,
     process::{Command, Stdio},
@@ -165,6 +166,12 @@ fn the_commands_of_the_guide_to_backfills_work() {
         "1,000 without an answer",
         "| sports   |             2",
         "_g_",
+        "post: 51 messages",
+        "50 enriched",
+        "no-key",
+        "nothing is to be done",
+        "50 of another version",
+        "1 messages in",
     ] {
         assert!(told.contains(expected), "{expected}\n{told}");
     }
@@ -183,9 +190,12 @@ fn follow_with(page: &str, parts: &[&str], ready: impl Fn(&mut Command)) -> Stri
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         copy(&repository().join(part), &to);
     }
-    let mut shell = String::from("set -euo pipefail\n");
+    // What a guide starts in the background ends with it, also if a command fails.
+    let mut shell =
+        String::from("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n");
+    let port = free_port().to_string();
     for command in commands(page) {
-        shell.push_str(&format!("{command}\n"));
+        shell.push_str(&format!("{}\n", command.replace("4222", &port)));
     }
     let bin = Path::new(env!("CARGO_BIN_EXE_mesh")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
@@ -197,6 +207,11 @@ fn follow_with(page: &str, parts: &[&str], ready: impl Fn(&mut Command)) -> Stri
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{out}\n{err}\n{shell}");
     format!("{out}\n{err}")
+}
+
+/// A port that was free just now.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn copy(from: &Path, to: &Path) {

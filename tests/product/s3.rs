@@ -9,7 +9,10 @@ use hyper_util::{
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use s3s_fs::FileSystem;
 
-use crate::support::{Workspace, reviews, run};
+use crate::{
+    follow::{Server, documents},
+    support::{Workspace, reviews, run},
+};
 
 const KEY: &str = "AKIATEST";
 const SECRET: &str = "a secret that is long enough";
@@ -167,4 +170,32 @@ fn an_archive_and_its_enrichments_lie_in_a_bucket() {
     // Nobody who may not write is told that it worked.
     let mut wrong = buckets.with(&workspace, ["backfill", "rollback", "mail"]);
     run(wrong.env("AWS_SECRET_ACCESS_KEY", "another")).code(1).tells(["failed to"]);
+}
+
+#[test]
+fn documents_of_a_stream_arrive_in_a_bucket() {
+    let (buckets, server) = (Buckets::serve(), Server::start());
+    let workspace = Workspace::with_reviews(240);
+    let manifest = "projects/reviews/project.toml";
+    workspace.edit(manifest, "[serve]", "[backfill]\ninput = { content = \"text\" }\n\n[serve]");
+    workspace.mesh(["run", "reviews"]).ok();
+    let about = "[archive]\nname = \"mail\"\nurl = \"s3://bucket/mail\"\nkey = \"id\"\n";
+    let stream = format!("[stream]\nfrom = \"{}\"\nprojects = [\"reviews\"]\n", server.url("mail"));
+    workspace.write("archives/mail.toml", format!("{about}{stream}"));
+    server.stream("MAIL", "mail");
+    let shows = |args: &[&str], expected: &str| {
+        let out = run(buckets.with(&workspace, []).args(args)).ok().out;
+        assert!(out.contains(expected), "{expected}: {out}");
+    };
+    let follow = ["backfill", "follow", "mail", "--batch", "25", "--until-idle", "400ms"];
+    server.publish("mail", &documents(0, 60));
+    shows(&follow, "60 documents, 0 behind");
+    server.publish("mail", &documents(50, 20));
+    shows(&follow, "10 documents, 0 behind");
+    shows(&["backfill", "plan", "mail", "reviews"], "nothing is to be done");
+    shows(&["backfill", "export", "mail", "--output", "all.jsonl"], "70 enriched");
+    let stored = buckets.root.path().join("bucket/mail");
+    let files = fs::read_dir(stored).unwrap().map(|file| file.unwrap().file_name());
+    let files: Vec<_> = files.filter(|file| file != ".stream").collect();
+    assert_eq!(files.len(), 4, "{files:?}");
 }

@@ -172,6 +172,26 @@ impl Table {
         self.0.source.is_some()
     }
 
+    /// A table without files: nothing is in it yet.
+    #[must_use]
+    pub fn empty(format: Format) -> Self {
+        Self::new(Vec::new(), Vec::new(), format, None)
+    }
+
+    /// The table of some of its files; that of a database is one.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&TableFile) -> bool) -> Self {
+        if self.is_live() {
+            return self.clone();
+        }
+        let all = self.0.files.iter().zip(&self.0.places);
+        let (files, places) = all
+            .filter(|(file, _)| keep(file))
+            .map(|(file, place)| (file.clone(), place.clone()))
+            .unzip();
+        Self::new(files, places, self.0.format, None)
+    }
+
     /// Its files, in the order in which they are read: that of their names.
     #[must_use]
     pub fn files(&self) -> &[TableFile] {

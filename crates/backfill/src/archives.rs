@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mesh_archive::{Format, Location, Table};
+use mesh_archive::{ArchiveError, ArchiveErrorKind, Format, Location, Table};
 use mesh_core::{
     Cancel, ProjectName, did_you_mean,
     manifest::{ArchiveManifest, ManifestError, RowFormat},
@@ -16,8 +16,13 @@ use mesh_store::open_objects;
 use tokio::runtime::Handle;
 
 use crate::{
-    BackfillError, BackfillErrorKind, generation::Generation, keys::FileStamp, place::Place,
-    pointer::Current, publication::Publication,
+    BackfillError, BackfillErrorKind,
+    follow::{Followed, Keep},
+    generation::Generation,
+    keys::FileStamp,
+    place::Place,
+    pointer::Current,
+    publication::Publication,
 };
 
 /// An archive of a workspace, by its manifest.
@@ -133,13 +138,16 @@ impl ArchiveFile {
     /// # Errors
     /// When one or the other cannot be reached.
     pub fn open(&self, runtime: &Handle, cancel: &Cancel) -> Result<OpenArchive, BackfillError> {
+        self.open_with(runtime, cancel, |location| Ok(Table::open(location, self.format())?))
+    }
+
+    fn open_with(
+        &self,
+        runtime: &Handle,
+        cancel: &Cancel,
+        table: impl Fn(&Location) -> Result<Table, BackfillError>,
+    ) -> Result<OpenArchive, BackfillError> {
         let about = &self.manifest.archive;
-        let format = about.format.map(|format| match format {
-            RowFormat::Jsonl => Format::Jsonl,
-            RowFormat::Csv => Format::Csv,
-            RowFormat::Tsv => Format::Tsv,
-            _ => Format::Parquet,
-        });
         let location = match is_address(&about.url) {
             true => {
                 let address: Address = about.url.parse()?;
@@ -157,7 +165,7 @@ impl ArchiveFile {
             let help = "name a folder beside them by `enrichments` in [archive]";
             return Err(BackfillError::usage("open the archive", what, help));
         }
-        let table = Table::open(&location, format)?;
+        let table = table(&location)?;
         let publication = match location {
             Location::Relation { database, key } => Some(Publication::new(database, &key)?),
             _ => None,
@@ -187,6 +195,90 @@ impl ArchiveFile {
         }
     }
 
+    /// Opens it to be followed into: its documents, which may be none yet, and where new ones are
+    /// kept, if they are.
+    pub(crate) fn open_to_follow(
+        &self,
+        keep: Keep,
+        runtime: &Handle,
+        cancel: &Cancel,
+    ) -> Result<(OpenArchive, Option<Place>), BackfillError> {
+        let url = &self.manifest.archive.url;
+        if is_address(url) {
+            if keep == Keep::Documents {
+                let what = "the archive is a table of PostgreSQL, which only its owner writes to";
+                let help = "have documents published only (--publish-only), and let what fills the \
+                            table insert them; `mesh backfill run` tells of them there";
+                return Err(BackfillError::usage("follow the stream", what, help));
+            }
+            return Ok((self.open(runtime, cancel)?, None));
+        }
+        let location = self.location(url, runtime)?;
+        let is_file = match &location {
+            Location::Local(path) => path.is_file() || !path.is_dir() && Format::of(path).is_some(),
+            Location::Objects { path, .. } => Format::of(Path::new(path.as_ref())).is_some(),
+            Location::Relation { .. } => false,
+        };
+        let kept = match keep {
+            Keep::Keys => None,
+            Keep::Documents if is_file => {
+                let what = format!("{url} is a single file, and documents are never changed");
+                let help = "let `url` in [archive] name the folder that it is in: files come                             beside it";
+                return Err(BackfillError::usage("follow the stream", what, help));
+            }
+            Keep::Documents => Some(match location {
+                Location::Local(folder) => Place::folder(&folder, runtime.clone())?,
+                Location::Objects { store, path, runtime } => Place::objects(store, path, runtime),
+                Location::Relation { .. } => self.place(&location, runtime)?,
+            }),
+        };
+        let archive = match self.open(runtime, cancel) {
+            // It has no documents yet.
+            Err(BackfillError::Archive(error)) if !is_file && is_empty(&error) => {
+                let format = self.format().unwrap_or(Format::Jsonl);
+                self.open_with(runtime, cancel, |_| Ok(Table::empty(format)))?
+            }
+            opened => opened?,
+        };
+        Ok((archive, kept))
+    }
+
+    /// The projects that have an enrichment in it.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn live(
+        &self,
+        runtime: &Handle,
+        cancel: &Cancel,
+    ) -> Result<Vec<ProjectName>, BackfillError> {
+        let (archive, _) = self.open_to_follow(Keep::Keys, runtime, cancel)?;
+        Ok(archive.current()?.projects.into_keys().collect())
+    }
+
+    /// What was followed into it, with at most so many of what was refused and rejected; nothing
+    /// if nothing was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn followed(
+        &self,
+        runtime: &Handle,
+        cancel: &Cancel,
+        most: usize,
+    ) -> Result<Option<Followed>, BackfillError> {
+        self.open_to_follow(Keep::Keys, runtime, cancel)?.0.followed(most)
+    }
+
+    fn format(&self) -> Option<Format> {
+        self.manifest.archive.format.map(|format| match format {
+            RowFormat::Jsonl => Format::Jsonl,
+            RowFormat::Csv => Format::Csv,
+            RowFormat::Tsv => Format::Tsv,
+            _ => Format::Parquet,
+        })
+    }
+
     fn location(&self, url: &str, runtime: &Handle) -> Result<Location, BackfillError> {
         if let Some(path) = url.strip_prefix("file:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -196,6 +288,16 @@ impl ArchiveFile {
         let runtime = runtime.clone();
         Ok(Location::Objects { store: found.store, path: found.path, runtime })
     }
+}
+
+/// Whether an archive cannot be read as there is nothing in it.
+fn is_empty(error: &ArchiveError) -> bool {
+    use std::error::Error;
+    let gone = |cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+            == Some(std::io::ErrorKind::NotFound)
+    };
+    matches!(error.kind, ArchiveErrorKind::Empty(_)) || error.source().is_some_and(gone)
 }
 
 impl OpenArchive {

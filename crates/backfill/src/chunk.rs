@@ -43,7 +43,7 @@ pub(crate) struct Chunk {
     pub(crate) span: Span,
     pub(crate) batch: RecordBatch,
     pub(crate) keys: Vec<Option<String>>,
-    broken: BTreeMap<usize, Unusable>,
+    pub(crate) broken: BTreeMap<usize, Unusable>,
 }
 
 /// What was made of a chunk for one project, not yet written.

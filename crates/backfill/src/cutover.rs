@@ -265,7 +265,9 @@ impl Ledger {
         current.forget(keep);
         let mut collected = Collected::default();
         for ((project, generation), bytes) in archive.generations()? {
-            if current.needs(&project, &generation) || open.contains(&generation) {
+            // What was followed is needed by whatever is live.
+            let followed = project == crate::follow::FOLDER;
+            if followed || current.needs(&project, &generation) || open.contains(&generation) {
                 continue;
             }
             if remove == Removal::Now {

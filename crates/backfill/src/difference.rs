@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use arrow_array::RecordBatch;
-use mesh_archive::{ArchiveError, Watch};
+use mesh_archive::{ArchiveError, Span, Watch};
 use mesh_compare::{Diff, DiffOptions, DiffReport, RowFacts};
 use mesh_core::Unit;
 use mesh_store::{BackfillRecord, BackfillState};
@@ -15,6 +15,7 @@ use crate::{
     generation::{Found, Generation},
     inputs::{json_in, text_in},
     job::open_live,
+    keys::FileStamp,
     plan::{Plan, ProjectPlan},
 };
 
@@ -183,10 +184,12 @@ fn of_project(
     let facts = FactColumns::of(archive, project)?;
     let files = archive.stamps();
     let task = watch.progress.begin("compare", Some(plan.rows), Unit::Items);
-    for part in &after.manifest().parts {
+    // What was followed since is the same before and after.
+    for part in after.own_parts() {
         watch.cancel.check()?;
+        let Some(span) = located(&after, &files, &part.span) else { continue };
         let mut batches = Vec::new();
-        archive.table.read(&facts.columns, &part.span, &mut |found| {
+        archive.table.read(&facts.columns, &span, &mut |found| {
             batches.push(found.batch);
             Ok::<(), ArchiveError>(())
         })?;
@@ -199,8 +202,8 @@ fn of_project(
             }
         }
         let keys: Vec<Option<String>> = rows.iter().map(|(_, _, key)| key.clone()).collect();
-        let new = after.find(&files, &part.span, &keys)?;
-        let old = before.as_ref().map(|old| old.find(&files, &part.span, &keys)).transpose()?;
+        let new = after.find(&files, &span, &keys)?;
+        let old = before.as_ref().map(|old| old.find(&files, &span, &keys)).transpose()?;
         for (at, (batch, row, key)) in rows.iter().enumerate() {
             let (Some(key), Some(batch)) = (key, batches.get(*batch)) else { continue };
             let told = facts.row(batch, *row);
@@ -221,7 +224,7 @@ fn of_project(
         }
         task.advance(part.span.rows);
     }
-    let rejected = after.manifest().parts.iter().map(|part| part.counts.rejected).sum();
+    let rejected = after.own_parts().iter().map(|part| part.counts.rejected).sum();
     let report = diff.report();
     Ok(ProjectDifference {
         project: name.to_owned(),
@@ -232,6 +235,13 @@ fn of_project(
         gates: gates(limits, &report, rejected, plan.rows),
         report,
     })
+}
+
+/// A span of a generation among the files of the archive as they are now: others may have come.
+fn located(generation: &Generation, files: &[FileStamp], span: &Span) -> Option<Span> {
+    let name = &generation.manifest().files.get(span.file)?.name;
+    let file = files.iter().position(|file| file.name == *name)?;
+    Some(Span { file, ..span.clone() })
 }
 
 /// The columns of the documents that a comparison looks at.

@@ -5,6 +5,7 @@ use mesh_core::{Interrupted, manifest::ManifestError};
 use mesh_filter::FilterError;
 use mesh_postgres::{PostgresError, PostgresErrorKind};
 use mesh_store::StoreError;
+use mesh_stream::StreamError;
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -28,6 +29,10 @@ pub enum BackfillError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Store(#[from] StoreError),
+    /// A stream cannot be read or published to.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Stream(#[from] StreamError),
     /// It fails in a way of its own.
     #[error("failed to {action}: {kind}")]
     Backfill {
@@ -173,6 +178,7 @@ impl BackfillError {
                 _ => Ending::Failed,
             },
             Self::Filter(_) => Ending::Usage,
+            Self::Stream(error) if error.is_usage() => Ending::Usage,
             _ => Ending::Failed,
         }
     }

@@ -4,7 +4,7 @@
 //! is after all of its parts. Parts are named by their chunk, written once, and never changed.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BackfillError, BackfillErrorKind,
+    follow::{Tail, TailPart},
     inputs::text_in,
     keys::{FileStamp, KeyHash, KeyIndex},
     place::Place,
@@ -102,6 +103,10 @@ const CACHED: usize = 4;
 pub(crate) struct Generation {
     place: Place,
     manifest: GenerationManifest,
+    /// How many of its parts are its own; those after them are what was followed since.
+    own: usize,
+    /// Where those are.
+    tail: Option<Place>,
     cache: Mutex<VecDeque<(usize, RecordBatch)>>,
     /// Where each key is, for documents that lie elsewhere now; made when it is needed first.
     index: OnceLock<KeyIndex>,
@@ -139,6 +144,24 @@ impl Part {
     }
 }
 
+impl GenerationManifest {
+    /// Puts the files into the order of their names, which is that of an archive.
+    fn sort_files(&mut self) {
+        let mut order: Vec<usize> = (0..self.files.len()).collect();
+        let name = |at: &usize| self.files.get(*at).map(|file| file.name.as_str());
+        order.sort_by(|one, two| name(one).cmp(&name(two)));
+        let sorted = order.iter().filter_map(|at| self.files.get(*at).cloned()).collect();
+        let places: HashMap<usize, usize> =
+            order.iter().enumerate().map(|(to, from)| (*from, to)).collect();
+        self.files = sorted;
+        for part in &mut self.parts {
+            if let Some(to) = places.get(&part.span.file) {
+                part.span.file = *to;
+            }
+        }
+    }
+}
+
 impl Generation {
     /// A generation in its place; nothing if it is not there, or not whole.
     pub(crate) fn open(place: Place) -> Result<Option<Self>, BackfillError> {
@@ -154,7 +177,43 @@ impl Generation {
             let help = "another `mesh` wrote it: use that one, or enrich the archive anew";
             return Err(damaged().help(help));
         }
-        Ok(Some(Self { place, manifest, cache: Mutex::default(), index: OnceLock::new() }))
+        let own = manifest.parts.len();
+        let (cache, index) = (Mutex::default(), OnceLock::new());
+        Ok(Some(Self { place, manifest, own, tail: None, cache, index }))
+    }
+
+    /// The generation with what was told of documents that arrived since it was made. `known` are
+    /// the files of the archive as they are.
+    pub(crate) fn with_tail(mut self, tail: Tail, known: &[FileStamp]) -> Self {
+        let manifest = &mut self.manifest;
+        let covered: HashSet<String> =
+            manifest.files.iter().map(|file| file.name.clone()).collect();
+        for TailPart { file, told } in tail.parts {
+            // Rows with other columns cannot stand beside these.
+            let alike = told.columns == manifest.columns && told.key_column == manifest.key_column;
+            if !alike || covered.contains(&file) {
+                continue;
+            }
+            let stamp = known.iter().find(|known| known.name == file).cloned();
+            let gone = || FileStamp { name: file, bytes: 0, stamp: String::new() };
+            manifest.files.push(stamp.unwrap_or_else(gone));
+            let mut part = told.part;
+            part.span.file = manifest.files.len() - 1;
+            manifest.parts.push(part);
+        }
+        manifest.sort_files();
+        self.tail = Some(tail.place);
+        self
+    }
+
+    /// The parts that are its own, without what was followed since.
+    pub(crate) fn own_parts(&self) -> &[Part] {
+        self.manifest.parts.get(..self.own).unwrap_or_default()
+    }
+
+    /// Where a part is.
+    fn place_of(&self, at: usize) -> &Place {
+        self.tail.as_ref().filter(|_| at >= self.own).unwrap_or(&self.place)
     }
 
     pub(crate) const fn manifest(&self) -> &GenerationManifest {
@@ -168,7 +227,7 @@ impl Generation {
             return Ok(batch.clone());
         }
         let chunk = self.manifest.parts.get(at).map_or(at, |part| part.chunk);
-        let batch = read_part(&self.place, &Part::file(chunk))?;
+        let batch = read_part(self.place_of(at), &Part::file(chunk))?;
         let mut cache = locked();
         if cache.len() >= CACHED {
             cache.pop_front();
@@ -183,7 +242,7 @@ impl Generation {
         if part.counts.rejected == 0 {
             return Ok(None);
         }
-        read_part(&self.place, &Part::rejects(part.chunk)).map(Some)
+        read_part(self.place_of(at), &Part::rejects(part.chunk)).map(Some)
     }
 
     /// Finds the answers for documents by their keys: first among those of the same place in the
@@ -224,8 +283,8 @@ impl Generation {
             for (key, row) in keys.iter().zip(&mut rows) {
                 let (Some(key), None) = (key, &row) else { continue };
                 let Some(found) = self.index()?.find(KeyHash::of(key)) else { continue };
-                let part = self.part(place_of(found).0)?;
-                let at = place_of(found).1;
+                let part = self.part(entry_of(found).0)?;
+                let at = entry_of(found).1;
                 if text_in(&part, &self.manifest.key_column, at).as_ref() == Some(key) {
                     batches.push(part.slice(at, 1));
                     *row = Some(base);
@@ -268,7 +327,7 @@ fn empty() -> SchemaRef {
 }
 
 /// The part and the row of an entry of the index.
-const fn place_of(entry: u64) -> (usize, usize) {
+const fn entry_of(entry: u64) -> (usize, usize) {
     ((entry >> 32) as usize, (entry & 0xffff_ffff) as usize)
 }
 
@@ -303,9 +362,7 @@ pub(crate) fn encode(
 
 /// What a part that was written before says of itself, if it belongs to what has that key.
 pub(crate) fn counts_of(bytes: &Bytes, key: Digest) -> Option<Counts> {
-    let builder =
-        guarded(|| ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(Into::into))
-            .ok()?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(bytes.clone())).ok()?;
     let facts = builder.metadata().file_metadata().key_value_metadata()?.clone();
     let fact = |name: &str| {
         let found = facts.iter().find(|fact| fact.key == name)?;

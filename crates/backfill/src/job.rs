@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use crate::{
     BackfillError, BackfillErrorKind, OpenArchive,
     columns::PredictionColumns,
+    follow::{Tail, is_arrival},
     generation::Generation,
     inputs::text_in,
     keys::{FileStamp, KeyHash},
@@ -53,6 +54,8 @@ pub struct Selection {
     /// Backfills of the archive that are not finished: if its documents are a table in a database,
     /// it is gone on with the chunks of one that is the same, whatever came to the table since.
     pub begun: Vec<Plan>,
+    /// The files of a backfill that was begun: what was followed since is not of it.
+    pub among: Option<Vec<FileStamp>>,
 }
 
 /// A backfill that can be measured and run.
@@ -106,11 +109,15 @@ impl Job {
     /// # Errors
     /// When the archive cannot be read, or does not have what the projects need.
     pub fn new(
-        archive: OpenArchive,
+        mut archive: OpenArchive,
         enrichers: Vec<Enricher>,
         selection: &Selection,
         watch: Watch<'_>,
     ) -> Result<Self, BackfillError> {
+        if let Some(begun) = &selection.among {
+            let begun = |name: &str| begun.iter().any(|file| file.name == name);
+            archive.table = archive.table.only(|file| !is_arrival(&file.name) || begun(&file.name));
+        }
         let current = archive.current()?;
         let enrichers = in_order(&archive, enrichers)?;
         let schema = archive.table.schema()?;
@@ -250,7 +257,7 @@ impl Job {
 }
 
 impl Enricher {
-    fn name(&self) -> &ProjectName {
+    pub(crate) fn name(&self) -> &ProjectName {
         &self.manifest.project.name
     }
 
@@ -281,7 +288,7 @@ impl Enricher {
 }
 
 impl ProjectJob {
-    fn new(
+    pub(crate) fn new(
         archive: &OpenArchive,
         enricher: &Enricher,
         current: &Current,
@@ -363,13 +370,13 @@ fn chunk_rows(survey: &Survey) -> u64 {
 }
 
 /// The columns that a project reads, each once.
-fn columns_of(plan: &ProjectPlan) -> BTreeSet<String> {
+pub(crate) fn columns_of(plan: &ProjectPlan) -> BTreeSet<String> {
     let all = plan.input.values().chain(plan.parameters.values());
     all.flat_map(InputColumn::names).map(ToOwned::to_owned).collect()
 }
 
 /// A column `project.field`, where the documents have no column of that name.
-fn taken<'a>(schema: &SchemaRef, column: &'a str) -> Option<(&'a str, &'a str)> {
+pub(crate) fn taken<'a>(schema: &SchemaRef, column: &'a str) -> Option<(&'a str, &'a str)> {
     if schema.field_with_name(column).is_ok() {
         return None;
     }
@@ -377,7 +384,7 @@ fn taken<'a>(schema: &SchemaRef, column: &'a str) -> Option<(&'a str, &'a str)> 
 }
 
 /// The projects, each after those whose answers it takes.
-fn in_order(
+pub(crate) fn in_order(
     archive: &OpenArchive,
     mut left: Vec<Enricher>,
 ) -> Result<Vec<Enricher>, BackfillError> {
@@ -413,12 +420,16 @@ pub(crate) fn open_live(
 ) -> Result<Generation, BackfillError> {
     let place = archive.generation(project, generation);
     let shown = place.shown("");
-    Generation::open(place)?.ok_or_else(|| {
+    let found = Generation::open(place)?.ok_or_else(|| {
         let kind = BackfillErrorKind::Damaged(shown);
         BackfillError::new("read the live enrichment", kind).help(format!(
             "`mesh backfill rollback {}` goes back to the one before",
             archive.manifest.archive.name
         ))
+    })?;
+    Ok(match Tail::read(archive, project)? {
+        Some(tail) => found.with_tail(tail, &archive.stamps()),
+        None => found,
     })
 }
 

@@ -24,6 +24,7 @@ mod difference;
 mod error;
 mod estimate;
 mod export;
+mod follow;
 mod generation;
 mod inputs;
 mod job;
@@ -45,6 +46,9 @@ pub use difference::{Differences, GateFinding, Gates, ProjectDifference};
 pub use error::{BackfillError, BackfillErrorKind, Ending};
 pub use estimate::{Estimate, ProjectEstimate, Range};
 pub use export::{Exported, Rejected};
+pub use follow::{
+    Follow, FollowLimits, FollowReport, Followed, FollowedProject, Keep, Newer, Refused,
+};
 pub use generation::{Counts, GenerationManifest, Part};
 pub use job::{Enricher, Job, Selection};
 pub use keys::FileStamp;

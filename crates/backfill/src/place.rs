@@ -143,6 +143,25 @@ impl Place {
         }
     }
 
+    /// Gives a file another name, in one move on this machine; says whether there was one.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<bool, BackfillError> {
+        let (old, new) = (self.path(from), self.path(to));
+        match self.runtime.block_on(self.store.rename(&old, &new)) {
+            Ok(()) => Ok(true),
+            Err(ObjectError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.unwritable(to, error)),
+        }
+    }
+
+    /// Removes a file, if it is there.
+    pub(crate) fn delete(&self, name: &str) -> Result<(), BackfillError> {
+        let path = self.path(name);
+        match self.runtime.block_on(self.store.delete(&path)) {
+            Ok(()) | Err(ObjectError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.unwritable(name, error)),
+        }
+    }
+
     /// The names of the folders in it.
     pub(crate) fn folders(&self) -> Result<Vec<String>, BackfillError> {
         let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What is known of an archive's documents.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Survey {
     pub(crate) marks: Marks,
     /// Documents.

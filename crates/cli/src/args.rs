@@ -1,11 +1,13 @@
 //! The command line: what can be said.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use mesh_core::{Alias, Digest, ModelVersion, ProjectName, manifest::TaskName};
 use mesh_minhash::Options;
+
+use crate::commands::backfill::follow::duration;
 
 /// Threads that a machine's command may use, at most.
 const MAX_THREADS: usize = 1024;
@@ -384,6 +386,28 @@ refuses.")]
         /// The projects; else all that have one
         projects: Vec<ProjectName>,
     },
+    /// Enrich documents as they arrive in a stream: into the archive, to another stream, or both
+    #[command(after_help = "Examples:
+  mesh backfill follow packages --from nats://localhost:4222/packages --project news-topic
+  mesh backfill follow packages --from nats://localhost:4222/packages --to nats://localhost:4222/packages.told
+  mesh backfill follow packages                 as [stream] in archives/packages.toml says
+  mesh backfill follow packages --until-idle 2s   end when nothing comes any more
+
+New documents get the version in production, also one that is promoted meanwhile; `mesh backfill run`
+then does those before. Ctrl-C or SIGTERM end it after the batch that is under way. It may be killed
+at any moment: the same command goes on where it stopped, with nothing lost and nothing twice.")]
+    Follow(BackfillFollow),
+    /// Show what was followed into an archive: how far, how much, and what was rejected
+    #[command(after_help = "Examples:
+  mesh backfill followed packages
+  mesh backfill followed packages --limit 100000 --json > rejects.json")]
+    Followed {
+        /// The archive
+        archive: String,
+        /// How many rejects are shown of each kind, at most
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
     /// Write documents and their live enrichments to one file
     #[command(after_help = "Examples:
   mesh backfill export packages --output enriched.parquet
@@ -451,6 +475,49 @@ pub(crate) struct Pace {
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| *rate > 0.0 && rate.is_finite());
     rate.ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BackfillFollow {
+    /// The archive
+    pub(crate) archive: String,
+    /// The stream, or a subject of one; else `from` in [stream] of the archive's manifest
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<String>,
+    /// The subject that documents are published to with what is told of them; else `to` in [stream]
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+    /// Publish only: leave nothing but keys in the archive
+    #[arg(long)]
+    pub(crate) publish_only: bool,
+    /// A project that tells of them; else `projects` in [stream], else those that have an enrichment
+    #[arg(long = "project", value_name = "PROJECT")]
+    pub(crate) projects: Vec<ProjectName>,
+    /// Messages of a batch, at most: each batch is a file of documents and one of each project
+    #[arg(long, default_value_t = 1000, value_name = "MESSAGES", value_parser = batch)]
+    pub(crate) batch: usize,
+    /// How long a batch waits for messages
+    #[arg(long, default_value = "250ms", value_name = "TIME", value_parser = duration)]
+    pub(crate) linger: Duration,
+    /// End when no message came for so long
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) until_idle: Option<Duration>,
+    /// End after so many messages
+    #[arg(long, value_name = "MESSAGES")]
+    pub(crate) count: Option<u64>,
+    /// Threads that answer; else one per core
+    #[arg(long, env = "MESH_THREADS", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+    /// Begin with the first message, though this stream or another was followed already: documents
+    /// whose keys are known are refused
+    #[arg(long)]
+    pub(crate) anew: bool,
+}
+
+/// Messages of a batch: they are in memory at once.
+fn batch(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=100_000).contains(count));
+    count.ok_or_else(|| "expected 1 to 100000 messages".to_owned())
 }
 
 #[derive(Debug, ClapArgs)]

@@ -76,7 +76,7 @@ where
             match alike.iter().all(Result::is_ok) {
                 true => answers.extend(self.project.predict(run)),
                 false => {
-                    answers.extend(alike.iter().filter_map(|check| check.clone().err()).map(Err))
+                    answers.extend(alike.iter().filter_map(|check| check.clone().err()).map(Err));
                 }
             }
         }

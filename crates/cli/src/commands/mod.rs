@@ -1,6 +1,6 @@
 //! One module per command.
 
-mod backfill;
+pub(crate) mod backfill;
 mod check;
 mod dedup;
 mod doctor;

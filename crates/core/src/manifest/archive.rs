@@ -23,6 +23,9 @@ pub struct ArchiveManifest {
     /// newer version is better.
     #[serde(default)]
     pub truth: BTreeMap<String, String>,
+    /// Where documents arrive: `mesh backfill follow` takes them from there.
+    #[serde(default)]
+    pub stream: Option<StreamTable>,
 }
 
 /// `[archive]`
@@ -57,6 +60,26 @@ pub struct ArchiveTable {
     /// `{ language = "lang" }`.
     #[serde(default)]
     pub slices: BTreeMap<String, String>,
+}
+
+/// `[stream]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StreamTable {
+    /// The stream that documents are taken from, or one of its subjects:
+    /// `nats://host:4222/documents`, or `tls://` as well. A document is an object of JSON with the
+    /// archive's key.
+    pub from: String,
+    /// The subject that documents are published to, with what is told of them:
+    /// `nats://host:4222/documents.told`.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// Whether they are published only, and left out of the archive.
+    #[serde(default)]
+    pub publish_only: bool,
+    /// The projects that tell of them; without it those that have an enrichment in the archive.
+    #[serde(default)]
+    pub projects: Vec<ProjectName>,
 }
 
 /// Formats of an archive's files.
@@ -156,6 +179,20 @@ impl ArchiveManifest {
             }
             if self.archive.format.is_some() {
                 add("archive.format", "a table has no `format`".into(), "leave it out");
+            }
+        }
+        if let Some(stream) = &self.stream {
+            let nats = |url: &str| url.starts_with("nats://") || url.starts_with("tls://");
+            let places = [("stream.from", Some(&stream.from)), ("stream.to", stream.to.as_ref())];
+            for (key, url) in places {
+                if let Some(url) = url.filter(|url| !nats(url)) {
+                    let message = format!("`{url}` is no place of a stream");
+                    add(key, message, "write nats://host:4222/<stream or subject>");
+                }
+            }
+            if stream.publish_only && stream.to.is_none() {
+                let message = "documents are neither kept nor published".into();
+                add("stream.publish_only", message, "name a subject by `to`, or leave it out");
             }
         }
         if self.archive.key.is_empty() {

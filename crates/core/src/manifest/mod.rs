@@ -15,7 +15,7 @@ mod table;
 mod train;
 mod workspace;
 
-pub use archive::{ArchiveManifest, ArchiveTable, InputColumn, RowFormat};
+pub use archive::{ArchiveManifest, ArchiveTable, InputColumn, RowFormat, StreamTable};
 pub use error::{ManifestError, ManifestErrorKind, ManifestProblem};
 pub use model::{LanguageTable, LongText, ModelTable, Pooling, TrainModels};
 pub use project::{

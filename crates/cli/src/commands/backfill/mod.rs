@@ -1,5 +1,6 @@
 //! `mesh backfill`
 
+pub(crate) mod follow;
 mod show;
 
 use std::{collections::BTreeSet, path::Path, process::ExitCode};
@@ -56,6 +57,8 @@ pub(crate) async fn backfill(context: &Context, command: Backfill) -> Result<Exi
         Backfill::Diff { id, html, examples } => desk.diff(id, html.as_deref(), examples),
         Backfill::Cutover { id, force } => desk.cutover(id, force),
         Backfill::Rollback { archive, projects } => desk.rollback(&archive, &projects),
+        Backfill::Follow(options) => desk.follow(&options).await,
+        Backfill::Followed { archive, limit } => desk.followed(&archive, limit),
         Backfill::Export { archive, projects, output } => desk.export(&archive, &projects, &output),
         Backfill::Collect { archive, keep, yes } => desk.collect(&archive, keep, yes),
     }
@@ -116,7 +119,8 @@ impl Desk<'_> {
 
     async fn job(&self, rows: &Rows, begun: Vec<Plan>) -> Result<Job, CliError> {
         let only = if rows.all_rows { Only::All } else { Only::Stale };
-        let selection = Selection { only, filter: rows.filter.clone(), onto: None, begun };
+        let filter = rows.filter.clone();
+        let selection = Selection { only, filter, begun, ..Selection::default() };
         self.make(&rows.archive, &rows.projects, &selection).await
     }
 
@@ -150,8 +154,13 @@ impl Desk<'_> {
             }
             _ => None,
         };
-        let (only, filter, begun) = (plan.only, plan.filter.clone(), vec![plan.clone()]);
-        let selection = Selection { only, filter, onto, begun };
+        let selection = Selection {
+            only: plan.only,
+            filter: plan.filter.clone(),
+            onto,
+            among: Some(plan.files.clone()),
+            begun: vec![plan.clone()],
+        };
         self.make(plan.archive.as_str(), &named, &selection).await
     }
 
@@ -252,7 +261,7 @@ impl Desk<'_> {
             .map(|project| format!("{}@{}", project.project, project.version))
             .collect();
         let begun = block_in_place(|| self.ledger.begun(plan.archive.as_str()))?;
-        let selection = Selection { only: Only::Rejected, filter: None, onto, begun };
+        let selection = Selection { only: Only::Rejected, onto, begun, ..Selection::default() };
         let job = self.make(plan.archive.as_str(), &named, &selection).await?;
         let report = self.work(job, pace)?;
         self.tell(&report);

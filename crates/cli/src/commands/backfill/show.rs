@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use indicatif::HumanCount;
-use mesh_backfill::{Counts, Estimate, Moved, Range, Rejected, RunReport, Standing};
+use mesh_backfill::{
+    Counts, Estimate, FollowReport, Followed, FollowedProject, Moved, Range, Rejected, RunReport,
+    Standing,
+};
 
 use crate::{args::Rows, output};
 
@@ -78,6 +81,77 @@ pub(super) fn report(report: &RunReport) {
         "next: `mesh backfill diff {id}` compares it with what is live, `mesh backfill cutover \
          {id}` makes it live"
     ));
+}
+
+pub(super) fn followed(report: &FollowReport) {
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = report.messages as f64 / report.seconds.max(1e-3);
+    output::line(format!(
+        "{}: {} messages in {:.1} s ({rate:.0} a second), {} documents, {} behind",
+        report.archive,
+        HumanCount(report.messages),
+        report.seconds,
+        HumanCount(report.documents),
+        HumanCount(report.behind)
+    ));
+    for (project, FollowedProject { version, counts }) in &report.projects {
+        output::line(format!("  {project:<20} version {version}: {}", told(counts)));
+    }
+    if report.published > 0 {
+        output::line(format!("  {} published", HumanCount(report.published)));
+    }
+    if report.missed > 0 {
+        let missed = HumanCount(report.missed);
+        output::line(format!("the stream no longer kept up to {missed} messages that came before"));
+    }
+    let rejected: u64 = report.projects.values().map(|project| project.counts.rejected).sum();
+    if report.refused + rejected > 0 {
+        let refused = HumanCount(report.refused);
+        let archive = &report.archive;
+        output::line(format!(
+            "{refused} messages are no documents, {} answers were refused: `mesh backfill followed \
+             {archive}` shows them, and why",
+            HumanCount(rejected)
+        ));
+    }
+}
+
+pub(super) fn arrivals(archive: &str, followed: &Followed) {
+    output::line(format!(
+        "{archive}: {} messages of {}: {} documents, {} that are none",
+        HumanCount(followed.messages),
+        mesh_core::printable(&followed.source),
+        HumanCount(followed.documents),
+        HumanCount(followed.refused)
+    ));
+    if let Some(target) = &followed.target {
+        output::line(format!("published to {target}"));
+    }
+    let mut table = output::table(&["project", "key", "where", "reason", "detail"]);
+    for refused in &followed.refusals {
+        table.add_row([
+            "-".to_owned(),
+            mesh_core::printable(refused.key.as_deref().unwrap_or("-")),
+            format!("message {}", refused.sequence),
+            refused.reason.clone(),
+            refused.detail.clone(),
+        ]);
+    }
+    for (project, rejects) in &followed.rejects {
+        for row in rejects {
+            table.add_row([
+                project.to_string(),
+                mesh_core::printable(row.key.as_deref().unwrap_or("-")),
+                format!("{} row {}", mesh_core::printable(&row.file), row.row),
+                row.reason.clone(),
+                mesh_core::printable(&row.detail),
+            ]);
+        }
+    }
+    match table.is_empty() {
+        true => output::line("nothing was rejected"),
+        false => output::line(table.to_string()),
+    }
 }
 
 pub(super) fn standings(all: &[Standing]) {

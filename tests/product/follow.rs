@@ -15,6 +15,8 @@ use tokio::runtime::Runtime;
 
 use crate::support::{Ran, Workspace, reviews, run, signal, until, wait};
 
+/// How often a follower is killed.
+const KILLS: u64 = 60;
 const MANIFEST: &str = "projects/reviews/project.toml";
 
 /// A server on a free port, with a store of its own; it ends when dropped.
@@ -65,8 +67,10 @@ impl Server {
     }
 
     pub fn stream(&self, name: &str, subject: &str) {
-        let config =
-            Config { name: name.into(), subjects: vec![subject.into()], ..Config::default() };
+        // As short as can be: that nothing is there twice is not to be the server's doing.
+        let duplicate_window = Duration::from_millis(100);
+        let subjects = vec![subject.into()];
+        let config = Config { name: name.into(), subjects, duplicate_window, ..Config::default() };
         self.runtime.block_on(self.context().create_stream(config)).unwrap();
     }
 
@@ -295,44 +299,46 @@ fn dozens_of_kills_lose_no_document_and_double_none() {
     let (from, to) = (server.url("mail"), server.url("told"));
     let args = ["--from", &from, "--to", &to, "--project", "reviews", "--linger", "5ms"];
     let args = [&args[..], &["--batch", "16"]].concat();
-    let all = documents(50, 6_000);
-    let kills = std::thread::scope(|scope| {
+    let all = documents(50, 12_000);
+    let batches = || {
+        let head = fs::read_to_string(workspace.path("mail.enriched/_stream/head.json"));
+        let head: Value = serde_json::from_str(&head.unwrap_or_default()).unwrap_or_default();
+        head["batch"].as_u64().unwrap_or(0)
+    };
+    std::thread::scope(|scope| {
         let publisher = scope.spawn(|| {
             for some in all.chunks(20) {
                 server.publish("mail", some);
-                std::thread::sleep(Duration::from_millis(15));
+                std::thread::sleep(Duration::from_millis(2));
             }
         });
-        let mut kills = 0;
-        // A kill is later each time, so that some fall into every part of a batch.
-        for round in 0u64.. {
+        for round in 0u64..KILLS {
+            let before = batches();
             let mut child = spawn(&workspace, &args);
-            std::thread::sleep(Duration::from_millis(60 + round * 7 % 130));
+            until("it does some", || batches() > before);
+            // A kill is later each time, so that some fall into every part of a batch.
+            std::thread::sleep(Duration::from_micros(round * 1_733 % 37_000));
             assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
             signal(&child, "KILL");
             wait(&mut child);
-            kills += 1;
-            if publisher.is_finished() && kills >= 60 {
-                break;
-            }
         }
         publisher.join().unwrap();
-        kills
     });
-    assert!(kills >= 60);
+    let killed = batches();
+    assert!(killed >= 2 * KILLS, "{killed} batches in {KILLS} kills");
     let report = followed(&workspace, &args);
     assert_eq!(report["refused"], 0, "{report}");
     let rows = live(&workspace);
-    assert_eq!(versions(&rows), [("1".into(), 6_000), ("null".into(), 50)].into());
+    assert_eq!(versions(&rows), [("1".into(), 12_000), ("null".into(), 50)].into());
     let told = published(&server, "TOLD");
-    assert_eq!(told.len(), 6_000);
+    assert_eq!(told.len(), 12_000);
     for (key, message) in &told {
         assert_eq!(message, &rows[key]);
     }
     // Nothing of what was killed lies about.
     assert_eq!(fs::read_dir(workspace.path("mail/.stream")).unwrap().count(), 0);
     let status = workspace.json(["backfill", "followed", "mail", "--json"]);
-    assert_eq!((&status["messages"], &status["refused"]), (&json!(6_000), &json!(0)), "{status}");
+    assert_eq!((&status["messages"], &status["refused"]), (&json!(12_000), &json!(0)), "{status}");
 }
 
 #[test]

@@ -256,6 +256,12 @@ macro_rules! f32_gemm {
             }
 
             #[inline(always)]
+            unsafe fn prefetch(at: *const f32) {
+                // SAFETY: as the caller's.
+                unsafe { <$simd>::prefetch(at.cast()) }
+            }
+
+            #[inline(always)]
             unsafe fn narrow_one(value: f32) -> f32 {
                 value
             }

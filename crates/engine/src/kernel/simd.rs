@@ -33,6 +33,9 @@ pub(super) trait Simd: Copy {
     unsafe fn sum(a: Self::V) -> f32;
     /// The largest value.
     unsafe fn largest(a: Self::V) -> f32;
+    /// Asks for the line at an address, which need not be valid, into the second cache.
+    #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
 }
 
 /// Two vectors that lie side by side.

@@ -223,7 +223,8 @@ impl ArchiveFile {
             Keep::Keys => None,
             Keep::Documents if is_file => {
                 let what = format!("{url} is a single file, and documents are never changed");
-                let help = "let `url` in [archive] name the folder that it is in: files come                             beside it";
+                let help = "let `url` in [archive] name the folder that it is in: files come \
+                            beside it";
                 return Err(BackfillError::usage("follow the stream", what, help));
             }
             Keep::Documents => Some(match location {

@@ -224,7 +224,7 @@ mod tests {
             "compared 1: 0 the same, 1 changed; 1 gained, 0 lost",
             "label flips     1 of 1",
             "by language",
-            "worse",
+            "not different beyond chance",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

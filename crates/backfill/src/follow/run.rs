@@ -178,8 +178,8 @@ impl<'a> Follower<'a> {
 
     /// Does what a process that was killed behind its last commit had left to do.
     fn mend(&mut self) -> Result<(), BackfillError> {
-        let Some(last) = self.head.recent.last().cloned() else { return self.aim() };
-        if let Some(file) = &last.file {
+        let last = self.head.recent.last().cloned();
+        if let Some(file) = last.as_ref().and_then(|last| last.file.as_ref()) {
             let (runtime, cancel) = (&self.ledger.runtime, self.follow.watch.cancel);
             let (_, place) =
                 self.follow.archive.open_to_follow(Keep::Documents, runtime, cancel)?;
@@ -187,6 +187,11 @@ impl<'a> Follower<'a> {
                 place.rename(&format!("{ASIDE}/{file}"), file)?;
             }
         }
+        if let Some(kept) = &self.kept {
+            // What was written for a batch that did not come to its commit.
+            kept.below(ASIDE).remove()?;
+        }
+        let Some(last) = last else { return self.aim() };
         let same = self.head.target.as_ref().map(|target| target.name.as_str())
             == self.follow.sink.as_ref().map(|sink| sink.name());
         match (&mut self.follow.sink, &mut self.head.target) {

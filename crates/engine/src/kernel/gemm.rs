@@ -178,6 +178,9 @@ pub(super) struct Left<E> {
 #[derive(Clone, Copy)]
 pub(super) struct F32<S>(PhantomData<S>);
 
+/// How far ahead weights are asked for, in values: they lie in the order of their use.
+const AHEAD: usize = 32 << 10;
+
 /// `R` rows times `C` vectors of columns: the accumulators stay in registers.
 ///
 /// # Safety
@@ -193,6 +196,8 @@ unsafe fn tile<S: Simd, const R: usize, const C: usize>(
         let (mut at, mut panel) = (left.at, panel);
         for _ in 0..left.k {
             let right: [S::V; C] = std::array::from_fn(|c| S::load(panel.add(c * S::LANES)));
+            S::prefetch(panel.wrapping_add(AHEAD).cast());
+            S::prefetch(panel.wrapping_add(AHEAD + PANEL / 2).cast());
             for (row, sums) in sums.iter_mut().enumerate() {
                 let value = S::splat(*at.add(row * left.stride));
                 for (sum, right) in sums.iter_mut().zip(right) {
@@ -253,12 +258,6 @@ macro_rules! f32_gemm {
             unsafe fn narrow(to: *mut f32, vector: <$simd as Simd>::V) {
                 // SAFETY: as the caller's.
                 unsafe { <$simd>::store(to, vector) }
-            }
-
-            #[inline(always)]
-            unsafe fn prefetch(at: *const f32) {
-                // SAFETY: as the caller's.
-                unsafe { <$simd>::prefetch(at.cast()) }
             }
 
             #[inline(always)]

@@ -12,9 +12,10 @@ use std::{
 
 use super::{
     attention::{QUERY_ROWS, Text},
-    bf16,
+    bf16::{self, bf16_elements},
     buffer::PANEL,
     gemm::{Aside, Block, Gemm, Left},
+    simd::Simd,
     target::Target,
     x86::Avx512,
 };
@@ -192,56 +193,12 @@ impl<T: Tiles> Gemm for Amx<T> {
     }
 
     #[inline(always)]
-    unsafe fn narrow(to: *mut u16, vector: __m512) {
-        // SAFETY: as the caller's.
-        unsafe { bf16::narrow(to, vector) }
-    }
-
-    #[inline(always)]
-    unsafe fn narrow_two(to: *mut u16, first: __m512, second: __m512) {
-        // SAFETY: as the caller's.
-        unsafe { bf16::narrow_two(to, first, second) }
-    }
-
-    #[inline(always)]
-    unsafe fn narrow_one(value: f32) -> u16 {
-        bf16::narrow_one(value)
-    }
-
-    #[inline(always)]
     unsafe fn prefetch(at: *const u16) {
         // SAFETY: a hint, for any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        unsafe { Avx512::prefetch(at.cast()) }
     }
 
-    #[inline(always)]
-    unsafe fn gelu<const N: usize>(x: [__m512; N]) -> [__m512; N] {
-        // SAFETY: as the caller's.
-        unsafe { bf16::gelu(x) }
-    }
-
-    #[inline(always)]
-    unsafe fn softmax(
-        scores: *mut f32,
-        to: *mut u16,
-        shape: (usize, usize),
-        inverse: &mut [f32; QUERY_ROWS],
-    ) {
-        // SAFETY: as the caller's.
-        unsafe { bf16::softmax(scores, to, shape, inverse) }
-    }
-
-    #[inline(always)]
-    unsafe fn pack_keys(text: Text<u16>, to: *mut u16) {
-        // SAFETY: as the caller's.
-        unsafe { bf16::pack_keys::<Self>(text, to) }
-    }
-
-    #[inline(always)]
-    unsafe fn pack_values(text: Text<u16>, to: *mut u16) {
-        // SAFETY: as the caller's.
-        unsafe { bf16::pack_values::<Self>(text, to) }
-    }
+    bf16_elements!();
 }
 
 /// Multiplies what is in the tiles of the CPU, four products a time, and nothing else: the most

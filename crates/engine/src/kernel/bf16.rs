@@ -6,7 +6,7 @@ use super::{
     attention::{self, QUERY_ROWS, Text},
     buffer::PANEL,
     gemm::{Aside, Block, Gemm, Left},
-    simd::Simd,
+    simd::{Simd, polynomial},
     x86::Avx512,
 };
 
@@ -74,6 +74,58 @@ pub(super) fn narrow_one(value: f32) -> u16 {
     half::bf16::from_f32(value).to_bits()
 }
 
+/// What the targets that multiply bf16 share: how elements are made and laid out.
+macro_rules! bf16_elements {
+    () => {
+        #[inline(always)]
+        unsafe fn narrow(to: *mut u16, vector: __m512) {
+            // SAFETY: as the caller's.
+            unsafe { $crate::kernel::bf16::narrow(to, vector) }
+        }
+
+        #[inline(always)]
+        unsafe fn narrow_two(to: *mut u16, first: __m512, second: __m512) {
+            // SAFETY: as the caller's.
+            unsafe { $crate::kernel::bf16::narrow_two(to, first, second) }
+        }
+
+        #[inline(always)]
+        unsafe fn narrow_one(value: f32) -> u16 {
+            $crate::kernel::bf16::narrow_one(value)
+        }
+
+        #[inline(always)]
+        unsafe fn gelu(vector: __m512) -> __m512 {
+            // SAFETY: as the caller's.
+            unsafe { $crate::kernel::bf16::gelu(vector) }
+        }
+
+        #[inline(always)]
+        unsafe fn softmax(
+            scores: *mut f32,
+            to: *mut u16,
+            shape: (usize, usize),
+            inverse: &mut [f32; QUERY_ROWS],
+        ) {
+            // SAFETY: as the caller's.
+            unsafe { $crate::kernel::bf16::softmax(scores, to, shape, inverse) }
+        }
+
+        #[inline(always)]
+        unsafe fn pack_keys(text: Text<u16>, to: *mut u16) {
+            // SAFETY: as the caller's.
+            unsafe { $crate::kernel::bf16::pack_keys::<Self>(text, to) }
+        }
+
+        #[inline(always)]
+        unsafe fn pack_values(text: Text<u16>, to: *mut u16) {
+            // SAFETY: as the caller's.
+            unsafe { $crate::kernel::bf16::pack_values::<Self>(text, to) }
+        }
+    };
+}
+pub(super) use bf16_elements;
+
 impl Gemm for Avx512Bf16 {
     type S = Avx512;
     type Elem = u16;
@@ -114,51 +166,7 @@ impl Gemm for Avx512Bf16 {
         }
     }
 
-    #[inline(always)]
-    unsafe fn narrow(to: *mut u16, vector: __m512) {
-        // SAFETY: as the caller's.
-        unsafe { narrow(to, vector) }
-    }
-
-    #[inline(always)]
-    unsafe fn narrow_two(to: *mut u16, first: __m512, second: __m512) {
-        // SAFETY: as the caller's.
-        unsafe { narrow_two(to, first, second) }
-    }
-
-    #[inline(always)]
-    unsafe fn narrow_one(value: f32) -> u16 {
-        narrow_one(value)
-    }
-
-    #[inline(always)]
-    unsafe fn gelu<const N: usize>(x: [__m512; N]) -> [__m512; N] {
-        // SAFETY: as the caller's.
-        unsafe { gelu(x) }
-    }
-
-    #[inline(always)]
-    unsafe fn softmax(
-        scores: *mut f32,
-        to: *mut u16,
-        shape: (usize, usize),
-        inverse: &mut [f32; QUERY_ROWS],
-    ) {
-        // SAFETY: as the caller's.
-        unsafe { softmax(scores, to, shape, inverse) }
-    }
-
-    #[inline(always)]
-    unsafe fn pack_keys(text: Text<u16>, to: *mut u16) {
-        // SAFETY: as the caller's.
-        unsafe { pack_keys::<Self>(text, to) }
-    }
-
-    #[inline(always)]
-    unsafe fn pack_values(text: Text<u16>, to: *mut u16) {
-        // SAFETY: as the caller's.
-        unsafe { pack_values::<Self>(text, to) }
-    }
+    bf16_elements!();
 }
 
 /// erf(x / sqrt 2) / 2x on |x| <= 4.2 as a polynomial in x^2, highest order first: a minimax fit
@@ -177,34 +185,19 @@ const ERF: [f32; 9] = [
 ];
 const ERF_LIMIT: f32 = 4.2;
 
-/// GELU, the exact one, to the precision of bf16. Some vectors in step: each is a long chain, and
-/// the CPU has work for several.
+/// GELU, the exact one, to the precision of bf16.
 ///
 /// # Safety
 /// AVX-512 F and DQ must be there.
 #[inline(always)]
-pub(super) unsafe fn gelu<const N: usize>(x: [__m512; N]) -> [__m512; N] {
+pub(super) unsafe fn gelu(x: __m512) -> __m512 {
     /// The smaller absolute value, with the sign of the first operand.
     const NEARER_TO_ZERO: i32 = 0b0010;
     unsafe {
-        let (mut clamped, mut square, mut result) = (x, x, x);
-        let limit = _mm512_set1_ps(ERF_LIMIT);
-        for (clamped, square) in clamped.iter_mut().zip(&mut square) {
-            *clamped = _mm512_range_ps::<NEARER_TO_ZERO>(*clamped, limit);
-            *square = _mm512_mul_ps(*clamped, *clamped);
-        }
-        let mut erf = [_mm512_set1_ps(ERF[0]); N];
-        for coefficient in &ERF[1..] {
-            let coefficient = _mm512_set1_ps(*coefficient);
-            for (erf, square) in erf.iter_mut().zip(square) {
-                *erf = _mm512_fmadd_ps(*erf, square, coefficient);
-            }
-        }
-        let half = _mm512_set1_ps(0.5);
-        for ((result, erf), clamped) in result.iter_mut().zip(erf).zip(clamped) {
-            *result = _mm512_mul_ps(*result, _mm512_fmadd_ps(clamped, erf, half));
-        }
-        result
+        let clamped = _mm512_range_ps::<NEARER_TO_ZERO>(x, _mm512_set1_ps(ERF_LIMIT));
+        let square = _mm512_mul_ps(clamped, clamped);
+        let half_erf = polynomial::<Avx512, 9>(square, &ERF);
+        _mm512_mul_ps(x, _mm512_fmadd_ps(clamped, half_erf, _mm512_set1_ps(0.5)))
     }
 }
 

@@ -81,12 +81,9 @@ pub(super) trait Gemm: Copy {
 
     /// The exact GELU, as exact as elements are.
     #[inline(always)]
-    unsafe fn gelu<const N: usize>(mut x: [<Self::S as Simd>::V; N]) -> [<Self::S as Simd>::V; N] {
-        for x in &mut x {
-            // SAFETY: as the caller's.
-            *x = unsafe { simd::gelu::<Self::S>(*x) };
-        }
-        x
+    unsafe fn gelu(vector: <Self::S as Simd>::V) -> <Self::S as Simd>::V {
+        // SAFETY: as the caller's.
+        unsafe { simd::gelu::<Self::S>(vector) }
     }
 
     /// Weights of attention from rows of scores, not yet divided by their sums, zeros behind the

@@ -194,41 +194,14 @@ impl<G: Gemm, A: Activate> Drain<G> for Elements<G, A> {
         (first, column): (usize, usize),
     ) {
         unsafe {
-            let mut row = rows.start;
-            while row + 1 < rows.end {
-                self.drain_rows::<2, 4>(block.add(row * PANEL), bias, (first + row, column));
-                row += 2;
-            }
-            if row < rows.end {
-                self.drain_rows::<1, 2>(block.add(row * PANEL), bias, (first + row, column));
-            }
-        }
-    }
-}
-
-impl<G: Gemm, A: Activate> Elements<G, A> {
-    /// Some rows in step; `VECTORS` is twice `ROWS`.
-    #[expect(clippy::indexing_slicing, reason = "places of arrays, known when it is compiled")]
-    #[inline(always)]
-    unsafe fn drain_rows<const ROWS: usize, const VECTORS: usize>(
-        &self,
-        block: *const f32,
-        bias: *const f32,
-        (first, column): (usize, usize),
-    ) {
-        unsafe {
-            for part in (0..PANEL).step_by(2 * G::S::LANES) {
-                let (bias, other) = simd::load_two::<G::S>(bias.add(part));
-                let mut values = [bias; VECTORS];
-                for row in 0..ROWS {
+            for row in rows {
+                let to = self.to.add((first + row) * self.stride + column);
+                for part in (0..PANEL).step_by(2 * G::S::LANES) {
                     let (one, two) = simd::load_two::<G::S>(block.add(row * PANEL + part));
-                    values[2 * row] = G::S::add(one, bias);
-                    values[2 * row + 1] = G::S::add(two, other);
-                }
-                let values = A::activate::<G, VECTORS>(values);
-                for row in 0..ROWS {
-                    let to = self.to.add((first + row) * self.stride + column + part);
-                    G::narrow_two(to, values[2 * row], values[2 * row + 1]);
+                    let (bias, other) = simd::load_two::<G::S>(bias.add(part));
+                    let one = A::activate::<G>(G::S::add(one, bias));
+                    let two = A::activate::<G>(G::S::add(two, other));
+                    G::narrow_two(to.add(part), one, two);
                 }
             }
         }
@@ -266,9 +239,7 @@ impl<G: Gemm> Drain<G> for Sum {
 
 /// An [`Activation`] as a type, so that each has a loop of its own.
 trait Activate {
-    unsafe fn activate<G: Gemm, const N: usize>(
-        values: [<G::S as Simd>::V; N],
-    ) -> [<G::S as Simd>::V; N];
+    unsafe fn activate<G: Gemm>(value: <G::S as Simd>::V) -> <G::S as Simd>::V;
 }
 
 /// No activation.
@@ -279,46 +250,32 @@ struct Relu;
 
 impl Activate for Same {
     #[inline(always)]
-    unsafe fn activate<G: Gemm, const N: usize>(
-        values: [<G::S as Simd>::V; N],
-    ) -> [<G::S as Simd>::V; N] {
-        values
+    unsafe fn activate<G: Gemm>(value: <G::S as Simd>::V) -> <G::S as Simd>::V {
+        value
     }
 }
 
 impl Activate for Gelu {
     #[inline(always)]
-    unsafe fn activate<G: Gemm, const N: usize>(
-        values: [<G::S as Simd>::V; N],
-    ) -> [<G::S as Simd>::V; N] {
+    unsafe fn activate<G: Gemm>(value: <G::S as Simd>::V) -> <G::S as Simd>::V {
         // SAFETY: as the caller's.
-        unsafe { G::gelu(values) }
+        unsafe { G::gelu(value) }
     }
 }
 
 impl Activate for GeluTanh {
     #[inline(always)]
-    unsafe fn activate<G: Gemm, const N: usize>(
-        mut values: [<G::S as Simd>::V; N],
-    ) -> [<G::S as Simd>::V; N] {
-        for value in &mut values {
-            // SAFETY: as the caller's.
-            *value = unsafe { simd::gelu_tanh::<G::S>(*value) };
-        }
-        values
+    unsafe fn activate<G: Gemm>(value: <G::S as Simd>::V) -> <G::S as Simd>::V {
+        // SAFETY: as the caller's.
+        unsafe { simd::gelu_tanh::<G::S>(value) }
     }
 }
 
 impl Activate for Relu {
     #[inline(always)]
-    unsafe fn activate<G: Gemm, const N: usize>(
-        mut values: [<G::S as Simd>::V; N],
-    ) -> [<G::S as Simd>::V; N] {
-        for value in &mut values {
-            // SAFETY: as the caller's.
-            *value = unsafe { G::S::max(*value, G::S::splat(0.0)) };
-        }
-        values
+    unsafe fn activate<G: Gemm>(value: <G::S as Simd>::V) -> <G::S as Simd>::V {
+        // SAFETY: as the caller's.
+        unsafe { G::S::max(value, G::S::splat(0.0)) }
     }
 }
 

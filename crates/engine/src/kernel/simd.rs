@@ -144,8 +144,11 @@ pub(super) unsafe fn gelu_tanh<S: Simd>(x: S::V) -> S::V {
 }
 
 /// A polynomial, highest order first.
+///
+/// # Safety
+/// As [`Simd`].
 #[inline(always)]
-unsafe fn polynomial<S: Simd, const N: usize>(x: S::V, coefficients: &[f32; N]) -> S::V {
+pub(super) unsafe fn polynomial<S: Simd, const N: usize>(x: S::V, coefficients: &[f32; N]) -> S::V {
     unsafe {
         let mut result = S::splat(coefficients[0]);
         for coefficient in &coefficients[1..] {

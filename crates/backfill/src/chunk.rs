@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
@@ -121,6 +122,12 @@ impl Chunk {
 }
 
 impl Work<'_> {
+    /// Does a chunk as [`Work::chunk`]; a panic is an error.
+    pub(crate) fn caught(&self, number: usize) -> Result<Vec<Part>, BackfillError> {
+        catch_unwind(AssertUnwindSafe(|| self.chunk(number)))
+            .unwrap_or_else(|_| Err(BackfillError::new("backfill", BackfillErrorKind::Panic)))
+    }
+
     /// Does a chunk, and writes what is left of it. A part that was written before a kill is
     /// taken as it is.
     pub(crate) fn chunk(&self, number: usize) -> Result<Vec<Part>, BackfillError> {

@@ -87,6 +87,9 @@ pub enum BackfillErrorKind {
     /// A running service does not answer as it should.
     #[error("{0}")]
     Service(String),
+    /// A cluster is not there, or one of its machines cannot do what it is to do.
+    #[error("{0}")]
+    Cluster(String),
     /// Somebody asked it to pause.
     #[error("it was paused")]
     Paused,

@@ -9,7 +9,7 @@ use std::{
 use arrow_schema::{Field, SchemaRef};
 use mesh_archive::{Format, Span, Watch};
 use mesh_core::{
-    ApiVersion, Digest, ModelVersion, Predictor, ProjectName, ProjectSchema, did_you_mean,
+    Digest, ModelVersion, Predictor, ProjectName, ProjectSchema, did_you_mean,
     manifest::{BackfillTable, InputColumn, ProjectManifest},
 };
 use mesh_filter::Filter;
@@ -49,8 +49,9 @@ pub struct Selection {
     pub only: Only,
     /// What selects among them: a WHERE of SQL.
     pub filter: Option<String>,
-    /// What another backfill left, whose rows stay where nothing is to be done; else what is live.
-    pub onto: Option<Plan>,
+    /// The generation that another backfill left, whose rows stay where nothing is to be done; else
+    /// what is live.
+    pub onto: Option<String>,
     /// Backfills of the archive that are not finished: if its documents are a table in a database,
     /// it is gone on with the chunks of one that is the same, whatever came to the table since.
     pub begun: Vec<Plan>,
@@ -76,10 +77,23 @@ pub struct Job {
     pub(crate) reads: BTreeMap<String, Generation>,
 }
 
+/// A job of which it is not known yet how many documents there are.
+struct Draft {
+    archive: OpenArchive,
+    key_column: String,
+    filter: Option<Filter>,
+    columns: Vec<String>,
+    inputs: Vec<String>,
+    projects: Vec<ProjectJob>,
+    reads: BTreeMap<String, Generation>,
+    /// The names of those that are read.
+    generations: BTreeMap<String, String>,
+}
+
 /// What a project does in a backfill.
 pub(crate) struct ProjectJob {
     pub(crate) plan: ProjectPlan,
-    api: ApiVersion,
+    pub(crate) manifest: Arc<ProjectManifest>,
     pub(crate) schema: ProjectSchema,
     pub(crate) predictor: Arc<dyn Predictor>,
     /// A service that answers in the predictor's place.
@@ -109,10 +123,126 @@ impl Job {
     /// # Errors
     /// When the archive cannot be read, or does not have what the projects need.
     pub fn new(
-        mut archive: OpenArchive,
+        archive: OpenArchive,
         enrichers: Vec<Enricher>,
         selection: &Selection,
         watch: Watch<'_>,
+    ) -> Result<Self, BackfillError> {
+        let draft = Draft::new(archive, enrichers, selection)?;
+        let table = &draft.archive.table;
+        let survey = Survey::of(table, &draft.key_column, &draft.inputs, watch)?;
+        let mut files = draft.archive.stamps();
+        let chunk_rows = chunk_rows(&survey);
+        let mut spans = survey.marks.spans(chunk_rows);
+        if let Some(moment) = survey.marks.identity() {
+            files.iter_mut().for_each(|file| file.at_moment(moment));
+        }
+        let mut plan = Plan {
+            format: PLAN_FORMAT,
+            archive: draft.archive.manifest.archive.name.clone(),
+            url: draft.archive.manifest.archive.url.clone(),
+            files: files.clone(),
+            key_column: draft.key_column.clone(),
+            projects: draft.projects.iter().map(|project| project.plan.clone()).collect(),
+            reads: draft.generations.clone(),
+            only: selection.only,
+            filter: draft.filter.as_ref().map(|filter| filter.sql().to_owned()),
+            rows: survey.rows,
+            chunk_rows,
+            spans: if table.is_live() { spans.clone() } else { Vec::new() },
+        };
+        if let Some(begun) = selection.begun.iter().find(|begun| plan.goes_on_with(begun)) {
+            plan = begun.clone();
+            (files, spans) = (plan.files.clone(), plan.spans.clone());
+        }
+        Ok(draft.finish(plan, files, spans, survey))
+    }
+
+    /// The job of a plan that was made elsewhere, with what was found there when all documents
+    /// were looked at.
+    ///
+    /// # Errors
+    /// When the archive is not here what it was there.
+    pub(crate) fn shared(
+        archive: OpenArchive,
+        enrichers: Vec<Enricher>,
+        plan: Plan,
+        spans: Vec<Span>,
+        survey: Survey,
+    ) -> Result<Self, BackfillError> {
+        let onto = plan.onto();
+        let (only, filter) = (plan.only, plan.filter.clone());
+        let among = Some(plan.files.clone());
+        let selection = Selection { only, filter, onto, among, begun: Vec::new() };
+        let draft = Draft::new(archive, enrichers, &selection)?;
+        let lasting = |mut files: Vec<FileStamp>| {
+            files.iter_mut().for_each(FileStamp::forget_moment);
+            files
+        };
+        let parts = [
+            ("its files", lasting(draft.archive.stamps()) == lasting(plan.files.clone())),
+            ("the projects", draft.projects.iter().map(|project| &project.plan).eq(&plan.projects)),
+            ("what other projects told", draft.generations == plan.reads),
+        ];
+        let differs: Vec<&str> = parts.iter().filter(|(_, same)| !same).map(|(w, _)| *w).collect();
+        if !differs.is_empty() {
+            let what = format!(
+                "the archive {} is not here what it was where the backfill was planned: {} differ",
+                plan.archive,
+                differs.join(" and ")
+            );
+            let help = "an archive in files has to be on S3 or in a folder that all machines have \
+                        under one path";
+            return Err(BackfillError::usage("join the backfill", what, help));
+        }
+        let files = plan.files.clone();
+        Ok(draft.finish(plan, files, spans, survey))
+    }
+
+    /// What is to be done.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Lets a running service answer, in the place of the models in this process. What is left is
+    /// the same.
+    ///
+    /// # Errors
+    /// When it does not answer, or with another version.
+    pub fn through(&mut self, service: &Service, runtime: &Handle) -> Result<(), BackfillError> {
+        for project in &mut self.projects {
+            let ProjectPlan { project: name, version, digest, .. } = &project.plan;
+            let api = format!("v{}", project.manifest.project.api);
+            let remote = Remote::connect(service, name.as_str(), &api, *version, digest, runtime)?;
+            project.remote = Some(remote);
+        }
+        Ok(())
+    }
+
+    /// How many documents there are.
+    #[must_use]
+    pub const fn rows(&self) -> u64 {
+        self.plan.rows
+    }
+
+    /// How many chunks they are cut into.
+    #[must_use]
+    pub const fn chunks(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether values are texts whatever they say.
+    pub(crate) fn untyped(&self) -> bool {
+        matches!(self.archive.table.format(), Format::Csv | Format::Tsv)
+    }
+}
+
+impl Draft {
+    fn new(
+        mut archive: OpenArchive,
+        enrichers: Vec<Enricher>,
+        selection: &Selection,
     ) -> Result<Self, BackfillError> {
         if let Some(begun) = &selection.among {
             let begun = |name: &str| begun.iter().any(|file| file.name == name);
@@ -128,13 +258,13 @@ impl Job {
         if let Some(filter) = &filter {
             filter.check(&schema)?;
         }
-        let mut job = Vec::new();
+        let mut projects = Vec::new();
         let mut reads = BTreeMap::new();
         let mut inputs = BTreeSet::new();
         let some = filter.is_some() || selection.only == Only::Rejected;
         for enricher in &enrichers {
             let project =
-                ProjectJob::new(&archive, enricher, &current, selection.onto.as_ref(), &key)?;
+                ProjectJob::new(&archive, enricher, &current, selection.onto.as_deref(), &key)?;
             if some && project.base.is_none() && project.plan.base.is_some() {
                 let what = format!(
                     "the columns of {} are not what they were, so all rows are to be done",
@@ -160,10 +290,9 @@ impl Job {
                     }
                 }
             }
-            job.push(project);
+            projects.push(project);
         }
         let inputs: Vec<String> = inputs.into_iter().collect();
-        let survey = Survey::of(&archive.table, &key_column, &inputs, watch)?;
         let mut columns = vec![key_column.clone()];
         let filtered = filter.iter().flat_map(|filter| filter.columns().to_vec());
         for column in inputs.iter().cloned().chain(filtered) {
@@ -171,88 +300,38 @@ impl Job {
                 columns.push(column);
             }
         }
-        let mut files = archive.stamps();
-        let chunk_rows = chunk_rows(&survey);
-        let mut spans = survey.marks.spans(chunk_rows);
-        if let Some(moment) = survey.marks.identity() {
-            files.iter_mut().for_each(|file| file.at_moment(moment));
-        }
-        let mut plan = Plan {
-            format: PLAN_FORMAT,
-            archive: archive.manifest.archive.name.clone(),
-            url: archive.manifest.archive.url.clone(),
-            files: files.clone(),
-            key_column,
-            projects: job.iter().map(|project| project.plan.clone()).collect(),
-            reads: reads
-                .keys()
-                .filter_map(|name| Some((name.clone(), current.generation(name)?.to_owned())))
-                .collect(),
-            only: selection.only,
-            filter: filter.as_ref().map(|filter| filter.sql().to_owned()),
-            rows: survey.rows,
-            chunk_rows,
-            spans: if archive.table.is_live() { spans.clone() } else { Vec::new() },
-        };
-        if let Some(begun) = selection.begun.iter().find(|begun| plan.goes_on_with(begun)) {
-            plan = begun.clone();
-            (files, spans) = (plan.files.clone(), plan.spans.clone());
-        }
+        let generations = reads
+            .keys()
+            .filter_map(|name| Some((name.clone(), current.generation(name)?.to_owned())))
+            .collect();
+        Ok(Self { archive, key_column, filter, columns, inputs, projects, reads, generations })
+    }
+
+    /// The job, once it is known what is to be done.
+    fn finish(
+        mut self,
+        plan: Plan,
+        files: Vec<FileStamp>,
+        spans: Vec<Span>,
+        survey: Survey,
+    ) -> Job {
         let generation = plan.generation();
-        for project in &mut job {
-            project.place = archive.generation(project.plan.project.as_str(), &generation);
+        for project in &mut self.projects {
+            project.place = self.archive.generation(project.plan.project.as_str(), &generation);
         }
-        Ok(Self {
+        Job {
             key: plan.key(),
             files,
             spans,
             survey,
-            filter,
-            columns,
-            inputs,
-            projects: job,
-            reads,
-            archive,
+            filter: self.filter,
+            columns: self.columns,
+            inputs: self.inputs,
+            projects: self.projects,
+            reads: self.reads,
+            archive: self.archive,
             plan,
-        })
-    }
-
-    /// What is to be done.
-    #[must_use]
-    pub const fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// Lets a running service answer, in the place of the models in this process. What is left is
-    /// the same.
-    ///
-    /// # Errors
-    /// When it does not answer, or with another version.
-    pub fn through(&mut self, service: &Service, runtime: &Handle) -> Result<(), BackfillError> {
-        for project in &mut self.projects {
-            let ProjectPlan { project: name, version, digest, .. } = &project.plan;
-            let api = format!("v{}", project.api);
-            let remote = Remote::connect(service, name.as_str(), &api, *version, digest, runtime)?;
-            project.remote = Some(remote);
         }
-        Ok(())
-    }
-
-    /// How many documents there are.
-    #[must_use]
-    pub const fn rows(&self) -> u64 {
-        self.plan.rows
-    }
-
-    /// How many chunks they are cut into.
-    #[must_use]
-    pub const fn chunks(&self) -> usize {
-        self.spans.len()
-    }
-
-    /// Whether values are texts whatever they say.
-    pub(crate) fn untyped(&self) -> bool {
-        matches!(self.archive.table.format(), Format::Csv | Format::Tsv)
     }
 }
 
@@ -292,7 +371,7 @@ impl ProjectJob {
         archive: &OpenArchive,
         enricher: &Enricher,
         current: &Current,
-        onto: Option<&Plan>,
+        onto: Option<&str>,
         key: &Field,
     ) -> Result<Self, BackfillError> {
         let name = enricher.name();
@@ -325,7 +404,7 @@ impl ProjectJob {
         let told: Vec<(String, String)> =
             columns.fields().map(|(field, name)| (field.to_owned(), name.to_owned())).collect();
         let live = current.generation(name.as_str()).map(ToOwned::to_owned);
-        let begun = onto.map(Plan::generation).or_else(|| live.clone());
+        let begun = onto.map(ToOwned::to_owned).or_else(|| live.clone());
         let base = match &begun {
             Some(begun) => Some(open_live(archive, name.as_str(), begun)?),
             None => None,
@@ -348,7 +427,7 @@ impl ProjectJob {
         };
         Ok(Self {
             plan,
-            api: enricher.manifest.project.api,
+            manifest: Arc::clone(&enricher.manifest),
             schema,
             predictor: Arc::clone(&enricher.predictor),
             remote: None,

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufReader, BufWriter, Read, Write},
+    num::ParseIntError,
     os::unix::fs::FileExt,
 };
 
@@ -41,8 +42,23 @@ impl FileStamp {
 const MOMENT: &str = "/";
 
 /// The first half of a SHA-256 digest: no two keys of any archive share it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub(crate) struct KeyHash(u128);
+
+impl From<KeyHash> for String {
+    fn from(hash: KeyHash) -> Self {
+        format!("{:032x}", hash.0)
+    }
+}
+
+impl TryFrom<String> for KeyHash {
+    type Error = ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        u128::from_str_radix(&text, 16).map(Self)
+    }
+}
 
 impl KeyHash {
     pub(crate) fn of(text: &str) -> Self {
@@ -188,7 +204,8 @@ fn scratch(error: io::Error) -> BackfillError {
 }
 
 /// A set of rows, a bit each.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct RowSet {
     words: Vec<u64>,
 }

@@ -18,6 +18,7 @@
 mod answers;
 mod archives;
 mod chunk;
+mod cluster;
 mod columns;
 mod cutover;
 mod difference;
@@ -36,10 +37,12 @@ mod publication;
 mod remote;
 mod run;
 mod select;
+mod shared;
 mod standing;
 mod survey;
 
 pub use archives::{ArchiveFile, OpenArchive};
+pub use cluster::Cluster;
 pub use columns::{ENRICHED_AT, MODEL_DIGEST, MODEL_VERSION};
 pub use cutover::{Collected, Moved, Removal};
 pub use difference::{Differences, GateFinding, Gates, ProjectDifference};
@@ -57,4 +60,5 @@ pub use pointer::{Current, LiveGeneration};
 pub use remote::Service;
 pub use run::{Ledger, RunLimits, RunReport};
 pub use select::Why;
+pub use shared::{Loader, Sharing, Wanted, Worker};
 pub use standing::Standing;

@@ -97,6 +97,14 @@ impl Plan {
         format!("g-{}", self.key().short())
     }
 
+    /// The generation of another backfill whose rows stay where nothing is to be done; nothing if
+    /// it is what readers see.
+    #[must_use]
+    pub fn onto(&self) -> Option<String> {
+        let first = self.projects.first().filter(|first| first.base != first.live);
+        first.and_then(|first| first.base.clone())
+    }
+
     /// Whether it is of the same table in a database as another plan, and differs in nothing but
     /// what was in it.
     #[must_use]

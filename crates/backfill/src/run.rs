@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
@@ -24,6 +23,7 @@ use crate::{
     BackfillError, BackfillErrorKind, Ending,
     answers::AnswerLog,
     chunk::Work,
+    cluster::{Cluster, Handing},
     generation::{Counts, GENERATION_FORMAT, GenerationManifest, MANIFEST, Part},
     job::Job,
     plan::Plan,
@@ -47,6 +47,8 @@ pub struct Ledger {
 pub struct RunLimits<'a> {
     /// Threads that answer.
     pub threads: usize,
+    /// A cluster that does the chunks, in the place of these threads.
+    pub cluster: Option<&'a Cluster>,
     /// The share of rows that may be rejected; what the manifests say without it.
     pub max_rejected: Option<f64>,
     /// Who is told how far it is.
@@ -201,18 +203,28 @@ impl Ledger {
         task.advance(done.values().filter_map(|parts| parts.first()).map(|p| p.span.rows).sum());
         let stop = Cancel::new();
         let work = Work { job, answers: &answers, progress: task.as_ref(), cancel: &stop };
+        let handing = |cluster| Handing::new(cluster, job, todo.clone(), task.as_ref(), &stop);
+        let handing = limits.cluster.map(handing).transpose()?;
         let queue = Mutex::new(todo);
         let ended = thread::scope(|scope| {
             let (report, reports) = mpsc::channel::<Done>();
-            for _ in 0..limits.threads.max(1) {
+            let threads = handing.as_ref().map_or(limits.threads, |h| h.cluster.in_flight());
+            for _ in 0..threads.max(1) {
                 let (report, queue, stop) = (report.clone(), &queue, &stop);
-                scope.spawn(move || worker(work, queue, stop, &report));
+                let handing = handing.as_ref();
+                scope.spawn(move || match handing {
+                    Some(handing) => handing.until_none(&report),
+                    None => worker(work, queue, stop, &report),
+                });
             }
             drop(report);
             let keep = Keep { ledger: self, job, id, limits, stop: &stop };
             keep.until_done(&reports, &mut done, task.as_ref())
         });
         drop(task);
+        if limits.cluster.is_some() && ended.is_ok() {
+            job.unshare()?;
+        }
         ended?;
         self.finish(job, id, &done, resumed, started)
     }
@@ -329,8 +341,7 @@ fn worker(
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(chunk) = next.filter(|_| !stop.is_cancelled()) else { return };
         let started = Instant::now();
-        let done = catch_unwind(AssertUnwindSafe(|| work.chunk(chunk)))
-            .unwrap_or_else(|_| Err(BackfillError::new("backfill", BackfillErrorKind::Panic)));
+        let done = work.caught(chunk);
         if done.is_err() {
             // Whoever keeps the ledger would say so, but the next chunk may be begun before.
             stop.cancel();
@@ -449,7 +460,7 @@ impl Keep<'_> {
 }
 
 /// An error and what caused it, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use arrow_array::RecordBatch;
 use mesh_archive::{Marks, Table, Watch};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     BackfillError,
@@ -28,6 +29,16 @@ pub(crate) struct Survey {
     pub(crate) distinct: u64,
     /// Bytes of all inputs.
     pub(crate) bytes: u64,
+}
+
+/// What chunks are done by, of what is known of an archive's documents.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SharedSurvey {
+    rows: u64,
+    starts: Vec<u64>,
+    doubles: RowSet,
+    repeated: Vec<KeyHash>,
 }
 
 /// Inputs that are there several times, of which it is kept in mind: what is more is answered more
@@ -88,6 +99,13 @@ impl Survey {
         Ok(Self { marks, rows, starts, doubles, repeated, distinct, bytes })
     }
 
+    /// What other machines need of it.
+    pub(crate) fn share(&self) -> SharedSurvey {
+        let (rows, starts) = (self.rows, self.starts.clone());
+        let repeated = self.repeated.iter().copied().collect();
+        SharedSurvey { rows, starts, doubles: self.doubles.clone(), repeated }
+    }
+
     /// Whether several documents have an input.
     pub(crate) fn is_repeated(&self, input: KeyHash) -> bool {
         self.repeated.contains(&input)
@@ -96,6 +114,14 @@ impl Survey {
     /// The number of a document of a file.
     pub(crate) fn ordinal(&self, file: usize, row: u64) -> u64 {
         self.starts.get(file).copied().unwrap_or_default() + row
+    }
+}
+
+impl From<SharedSurvey> for Survey {
+    fn from(shared: SharedSurvey) -> Self {
+        let SharedSurvey { rows, starts, doubles, repeated } = shared;
+        let repeated = repeated.into_iter().collect();
+        Self { rows, starts, doubles, repeated, ..Self::default() }
     }
 }
 

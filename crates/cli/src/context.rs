@@ -10,7 +10,7 @@ use crate::{args::Global, progress::Bars, projects::Projects, report::CliError};
 /// The options that every command has, and what all commands share.
 pub(crate) struct Context {
     pub(crate) global: Global,
-    pub(crate) projects: Projects,
+    pub(crate) projects: Arc<Projects>,
     pub(crate) bars: Arc<Bars>,
     pub(crate) cancel: Cancel,
 }
@@ -18,7 +18,7 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(global: Global, own: Vec<Registration>) -> Self {
         let bars = Arc::new(Bars::new(global.quiet || global.json));
-        Self { projects: Projects::new(own), bars, cancel: Cancel::new(), global }
+        Self { projects: Arc::new(Projects::new(own)), bars, cancel: Cancel::new(), global }
     }
 
     /// Asks the work to stop at the first Ctrl-C or SIGTERM; a second one ends the program at

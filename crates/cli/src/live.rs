@@ -30,7 +30,7 @@ impl<'a> Live<'a> {
         let metrics = Metrics::new();
         let mut services = Vec::new();
         for project in projects {
-            let registration = context.projects.registration(project)?;
+            let registration = context.projects.registration(project.manifest())?;
             let service = Service::start(project.manifest().clone(), registration, &metrics)?;
             services.push((*project, service));
         }
@@ -90,7 +90,7 @@ impl<'a> Live<'a> {
 
     async fn try_load(&self, project: &ProjectFolder) -> Result<Model, CliError> {
         let deployed = deployed(self.workspace, project, &Alias::production(), None).await?;
-        let registration = self.context.projects.registration(project)?;
+        let registration = self.context.projects.registration(project.manifest())?;
         let predictor = registration.load(&deployed.files)?;
         Ok(Model { predictor, version: deployed.version, card: deployed.card })
     }

@@ -1,7 +1,9 @@
 //! Which project type answers for a project.
 
-use mesh_core::{Registration, manifest::ManifestError};
-use mesh_pipeline::ProjectFolder;
+use mesh_core::{
+    Registration,
+    manifest::{ManifestError, ProjectManifest},
+};
 
 /// The tasks of the library, and the projects of this binary.
 pub(crate) struct Projects {
@@ -17,9 +19,9 @@ impl Projects {
     /// The type for a project: by its name, else by its task.
     pub(crate) fn registration(
         &self,
-        project: &ProjectFolder,
+        project: &ProjectManifest,
     ) -> Result<&Registration, ManifestError> {
-        let (name, task) = (project.name().as_str(), project.manifest().project.task.as_str());
+        let (name, task) = (project.project.name.as_str(), project.project.task.as_str());
         let own = self.own.iter().find(|registration| registration.name() == name);
         // A project of this binary may stand for its task too.
         let mut all = self.tasks.iter().chain(&self.own);

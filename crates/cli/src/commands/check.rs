@@ -65,7 +65,7 @@ async fn check_project(
     workspace: &Workspace,
     project: &ProjectFolder,
 ) -> Result<String, CliError> {
-    let registration: &Registration = context.projects.registration(project)?;
+    let registration: &Registration = context.projects.registration(project.manifest())?;
     if let Some(source) = &project.manifest().source {
         let url: SourceUrl = source.url.parse()?;
         let fetcher = workspace.fetcher(project);

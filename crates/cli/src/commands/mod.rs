@@ -2,6 +2,7 @@
 
 pub(crate) mod backfill;
 mod check;
+mod cluster;
 mod dedup;
 mod doctor;
 mod gc;
@@ -35,6 +36,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Predict(options) => predict::predict(context, &options).await,
         Command::Dedup(options) => dedup::dedup(context, &options),
         Command::Backfill(command) => backfill::backfill(context, command).await,
+        Command::Cluster { arguments } => cluster::cluster(&arguments),
         Command::Serve(options) => serve::serve(context, &options).await,
         Command::Model(command) => model::model(context, command).await,
         Command::New(New::Project(options)) => scaffold::new_project(context, &options).await,

@@ -24,7 +24,7 @@ const BATCH: usize = 256;
 pub(crate) async fn predict(context: &Context, options: &Predict) -> Result<ExitCode, CliError> {
     let workspace = context.workspace().await?;
     let project = super::run::find(&workspace, &options.project)?;
-    let registration = context.projects.registration(project)?;
+    let registration = context.projects.registration(project.manifest())?;
     let model = deployed(&workspace, project, &Alias::production(), options.version).await?;
     let predictor = registration.load(&model.files)?;
     let text = options.text.as_ref().map(|text| json!({ "content": text }).to_string());

@@ -2,13 +2,14 @@
 
 pub(crate) mod follow;
 mod show;
+mod worker;
 
 use std::{collections::BTreeSet, path::Path, process::ExitCode};
 
 use mesh_archive::Watch;
 use mesh_backfill::{
-    ArchiveFile, BackfillError, Differences, Enricher, Job, Ledger, Moved, Only, OpenArchive, Plan,
-    Removal, RunLimits, RunReport, Selection, Service,
+    ArchiveFile, BackfillError, Cluster, Differences, Enricher, Job, Ledger, Moved, Only,
+    OpenArchive, Plan, Removal, RunLimits, RunReport, Selection, Service, Sharing,
 };
 use mesh_core::{Alias, ModelVersion, ProjectName};
 use mesh_pipeline::{Workspace, deployed, version_of};
@@ -16,12 +17,18 @@ use mesh_store::{BackfillId, BackfillRecord, BackfillState, Wanted};
 use serde_json::json;
 use tokio::{runtime::Handle, task::block_in_place};
 
+use super::cluster;
 use crate::{
     args::{Backfill, BackfillPlan, BackfillRun, Pace, Rows},
     context::Context,
     output,
     report::CliError,
 };
+
+/// Requests to a service, and tasks of a cluster, that are under way at once unless somebody says
+/// otherwise.
+const REQUESTS: usize = 8;
+const TASKS: usize = 16;
 
 /// What all of them need.
 struct Desk<'a> {
@@ -37,6 +44,9 @@ enum Which {
 }
 
 pub(crate) async fn backfill(context: &Context, command: Backfill) -> Result<ExitCode, CliError> {
+    if let Backfill::Worker(options) = command {
+        return block_in_place(|| worker::work(context, options));
+    }
     let workspace = context.workspace().await?;
     let ledger = Ledger {
         registry: workspace.registry().clone(),
@@ -59,6 +69,8 @@ pub(crate) async fn backfill(context: &Context, command: Backfill) -> Result<Exi
         Backfill::Rollback { archive, projects } => desk.rollback(&archive, &projects),
         Backfill::Follow(options) => desk.follow(&options).await,
         Backfill::Followed { archive, limit } => desk.followed(&archive, limit),
+        // It is of no workspace.
+        Backfill::Worker(_) => Ok(ExitCode::FAILURE),
         Backfill::Export { archive, projects, output } => desk.export(&archive, &projects, &output),
         Backfill::Collect { archive, keep, yes } => desk.collect(&archive, keep, yes),
     }
@@ -88,7 +100,7 @@ impl Desk<'_> {
                 return Err(CliError::usage(format!("enrich by {name} twice"), help));
             }
             let project = super::run::find(&self.workspace, name)?;
-            let registration = self.context.projects.registration(project)?;
+            let registration = self.context.projects.registration(project.manifest())?;
             let version = match which {
                 Which::Version(version) => Some(version),
                 Which::Alias(alias) => {
@@ -146,18 +158,10 @@ impl Desk<'_> {
             .iter()
             .map(|project| format!("{}@{}", project.project, project.version))
             .collect();
-        let onto = match plan.projects.first() {
-            Some(project) if project.base != project.live => {
-                let all = block_in_place(|| self.ledger.records())?;
-                let begun = all.into_iter().map(|(_, plan)| plan);
-                begun.into_iter().find(|other| Some(other.generation()) == project.base)
-            }
-            _ => None,
-        };
         let selection = Selection {
             only: plan.only,
             filter: plan.filter.clone(),
-            onto,
+            onto: plan.onto(),
             among: Some(plan.files.clone()),
             begun: vec![plan.clone()],
         };
@@ -200,17 +204,31 @@ impl Desk<'_> {
 
     fn work(&self, mut job: Job, pace: &Pace) -> Result<RunReport, CliError> {
         if let Some(url) = &pace.through {
-            let (in_flight, max_rate) = (pace.in_flight, pace.max_rate);
+            let (in_flight, max_rate) = (pace.in_flight.unwrap_or(REQUESTS), pace.max_rate);
             let service = Service { url: url.clone(), in_flight, max_rate };
             block_in_place(|| job.through(&service, &self.ledger.runtime))?;
         }
+        let cluster = pace.engine.as_ref().map(|url| self.cluster(url, pace.in_flight));
+        let cluster = cluster.transpose()?;
         let limits = RunLimits {
+            cluster: cluster.as_ref(),
             threads: self.context.run_options(pace.threads).threads,
             max_rejected: pace.max_rejected,
             progress: self.context.bars.as_ref(),
             cancel: &self.context.cancel,
         };
         Ok(block_in_place(|| self.ledger.run(&job, limits))?)
+    }
+
+    fn cluster(&self, url: &str, in_flight: Option<usize>) -> Result<Cluster, CliError> {
+        let program = cluster::program()?;
+        let root = std::path::absolute(self.workspace.root())
+            .map_err(|error| CliError::io("find", self.workspace.root().display(), error))?;
+        let sharing = Sharing { root, store: self.workspace.manifest().store.url.clone() };
+        let (in_flight, runtime) = (in_flight.unwrap_or(TASKS), &self.ledger.runtime);
+        let cluster =
+            block_in_place(|| Cluster::connect(&program, url, in_flight, sharing, runtime));
+        Ok(cluster?)
     }
 
     fn tell(&self, report: &RunReport) {
@@ -247,7 +265,7 @@ impl Desk<'_> {
     async fn retry(&self, id: BackfillId, pace: &Pace) -> Result<ExitCode, CliError> {
         let (record, plan) = block_in_place(|| self.ledger.find(id))?;
         let onto = match record.state {
-            BackfillState::Done => Some(plan.clone()),
+            BackfillState::Done => Some(plan.generation()),
             BackfillState::Live => None,
             state => {
                 let action = format!("retry backfill {id}: it is {state}");

@@ -1,0 +1,367 @@
+//! Chunks that are done by a cluster: handed out a few at a time, and again if they are lost.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io::{self, BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use mesh_core::{Cancel, ProgressTask};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::runtime::Handle;
+
+use crate::{
+    BackfillError, BackfillErrorKind, Part,
+    job::Job,
+    shared::{Sharing, Task, TaskReport},
+};
+
+/// A cluster, reached by the program that talks to it: tasks go into it, a line each, and their
+/// answers come out.
+#[derive(Debug)]
+pub struct Cluster {
+    url: String,
+    ready: String,
+    in_flight: usize,
+    sharing: Sharing,
+    client: reqwest::Client,
+    runtime: Handle,
+    child: Mutex<Child>,
+    input: Mutex<ChildStdin>,
+    waiting: Waiting,
+}
+
+/// Who waits for which answer; nothing once the program has ended.
+type Waiting = Arc<Mutex<Option<Asked>>>;
+
+#[derive(Debug, Default)]
+struct Asked {
+    next: u64,
+    by: HashMap<u64, Sender<Reply>>,
+}
+
+#[derive(Serialize)]
+struct Question<'a> {
+    id: u64,
+    task: &'a Task,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reply {
+    id: u64,
+    answer: Option<Box<RawValue>>,
+    lost: Option<String>,
+}
+
+/// A chunk that was handed out: its parts, or why there are none, and how long it took.
+type Done = (usize, Result<Vec<Part>, BackfillError>, f64);
+
+/// What all who hand out chunks of a run share.
+pub(crate) struct Handing<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) job: &'a Job,
+    pub(crate) progress: &'a dyn ProgressTask,
+    pub(crate) stop: &'a Cancel,
+    task: Task,
+    queue: Mutex<Queue>,
+    /// When a chunk was done last.
+    alive: Mutex<Instant>,
+}
+
+/// The chunks that are left, and how long one takes.
+struct Queue {
+    chunks: VecDeque<usize>,
+    seconds: Option<f64>,
+}
+
+/// How long a cluster may get nothing done before a run stops.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a cluster may have no executors before a run begins.
+const BEGIN: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long what is under way is waited for once a run is to stop.
+const GRACE: Duration = Duration::from_secs(10);
+const BEAT: Duration = Duration::from_millis(100);
+/// Seconds that a task should take: asking for one costs some hundredths.
+const TASK_SECONDS: f64 = 1.0;
+/// The weight of the last task in the mean of what a chunk takes.
+const LAST: f64 = 0.3;
+
+impl Cluster {
+    /// Reaches a cluster by `program`, if its scheduler at `df://host:port` has an executor; so
+    /// many tasks are under way at once.
+    ///
+    /// # Errors
+    /// When there is no scheduler or no executor, or the program cannot be started.
+    pub fn connect(
+        program: &Path,
+        url: &str,
+        in_flight: usize,
+        sharing: Sharing,
+        runtime: &Handle,
+    ) -> Result<Self, BackfillError> {
+        let Some(address) = url.strip_prefix("df://").filter(|rest| !rest.is_empty()) else {
+            let help = "name the scheduler of a cluster: df://host:50050";
+            let what = format!("`{url}` is no cluster");
+            return Err(BackfillError::usage("reach the cluster", what, help));
+        };
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let timeout = Duration::from_secs(5);
+        let client = reqwest::Client::builder().no_proxy().timeout(timeout).build();
+        let client = client.map_err(|error| away(url, &error.to_string()))?;
+        let ready = format!("http://{}/readyz", address.trim_end_matches('/'));
+        wait_until_ready(&client, &ready, url, BEGIN, &Cancel::new(), runtime)?;
+        let fail = |error: io::Error| {
+            let kind = BackfillErrorKind::Cluster(format!("{} does not run", program.display()));
+            BackfillError::new(format!("reach {url}"), kind).because(error).help(
+                "`make cluster` builds mesh-cluster beside mesh; put both in one folder, or on PATH",
+            )
+        };
+        // In a group of its own: Ctrl-C is for the run, which ends it when all is written down.
+        let mut command = Command::new(program);
+        command.args(["submit", url]).process_group(0);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(fail)?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(fail(io::Error::other("it has no pipes")));
+        };
+        let waiting = Waiting::new(Mutex::new(Some(Asked::default())));
+        let told = Arc::clone(&waiting);
+        let reading = thread::Builder::new().name("cluster".into());
+        reading.spawn(move || read(output, &told)).map_err(fail)?;
+        Ok(Self {
+            url: url.to_owned(),
+            ready,
+            in_flight: in_flight.max(1),
+            sharing,
+            client,
+            runtime: runtime.clone(),
+            child: Mutex::new(child),
+            input: Mutex::new(input),
+            waiting,
+        })
+    }
+
+    /// Tasks that are under way at once.
+    pub(crate) const fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Hands a task to the cluster: its answer will come, or word that it is lost.
+    fn hand(&self, task: &Task) -> Result<Receiver<Reply>, BackfillError> {
+        let (sender, reply) = mpsc::channel();
+        let ended = || away(&self.url, "the program that talks to it ended");
+        let id = {
+            let mut waiting = lock(&self.waiting);
+            let asked = waiting.as_mut().ok_or_else(ended)?;
+            asked.next += 1;
+            asked.by.insert(asked.next, sender);
+            asked.next
+        };
+        let mut line = serde_json::to_vec(&Question { id, task }).unwrap_or_default();
+        line.push(b'\n');
+        lock(&self.input).write_all(&line).map_err(|error| ended().because(error))?;
+        Ok(reply)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let mut child = lock(&self.child);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+impl<'a> Handing<'a> {
+    /// Tells the cluster of a job of which these chunks are left.
+    pub(crate) fn new(
+        cluster: &'a Cluster,
+        job: &'a Job,
+        chunks: VecDeque<usize>,
+        progress: &'a dyn ProgressTask,
+        stop: &'a Cancel,
+    ) -> Result<Self, BackfillError> {
+        let task = job.share(&cluster.sharing)?;
+        let queue = Mutex::new(Queue { chunks, seconds: None });
+        let alive = Mutex::new(Instant::now());
+        Ok(Self { cluster, job, progress, stop, task, queue, alive })
+    }
+
+    /// Hands out chunks until there are none, or somebody says stop.
+    pub(crate) fn until_none(&self, report: &Sender<Done>) {
+        loop {
+            let chunks = self.take();
+            let Some(first) = chunks.first().copied().filter(|_| !self.stop.is_cancelled()) else {
+                return;
+            };
+            let send = |done: Done| report.send(done).is_ok();
+            let task = self.task.of(chunks);
+            let told = match self.until_answered(&task) {
+                Ok(told) => told,
+                Err(error) => {
+                    self.stop.cancel();
+                    send((first, Err(error), 0.0));
+                    return;
+                }
+            };
+            self.measure(&told);
+            for done in told.done {
+                let rows = self.job.spans.get(done.chunk).map_or(0, |span| span.rows);
+                self.progress.advance(rows);
+                if !send((done.chunk, Ok(done.parts), done.seconds)) {
+                    return;
+                }
+            }
+            if let Some(failure) = told.failed {
+                self.stop.cancel();
+                let kind = BackfillErrorKind::Cluster(failure.message);
+                let mut error = BackfillError::new(format!("work on {}", failure.host), kind);
+                if let Some(help) = failure.help {
+                    error = error.help(help);
+                }
+                send((first, Err(error), 0.0));
+                return;
+            }
+        }
+    }
+
+    /// The next chunks: as many as take a second, and fewer towards the end, so that all executors
+    /// end at once. That is guided self-scheduling (Polychronopoulos and Kuck, 1987).
+    fn take(&self) -> Vec<usize> {
+        let mut queue = lock(&self.queue);
+        let share = queue.chunks.len().div_ceil(2 * self.cluster.in_flight);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a number of chunks, rounded down; it saturates"
+        )]
+        let fitting =
+            queue.seconds.map_or(1, |seconds| (TASK_SECONDS / seconds.max(1e-6)) as usize);
+        let count = share.min(fitting.max(1)).min(queue.chunks.len());
+        queue.chunks.drain(..count).collect()
+    }
+
+    fn measure(&self, told: &TaskReport) {
+        let seconds: f64 = told.done.iter().map(|done| done.seconds).sum();
+        if told.done.is_empty() {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a number of chunks")]
+        let mean = seconds / told.done.len() as f64;
+        let mut queue = lock(&self.queue);
+        queue.seconds = Some(queue.seconds.map_or(mean, |old| old + LAST * (mean - old)));
+        *lock(&self.alive) = Instant::now();
+    }
+
+    /// Has a task done: it is asked again for as long as the cluster may be lost.
+    fn until_answered(&self, task: &Task) -> Result<TaskReport, BackfillError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let reply = self.answer(&self.cluster.hand(task)?)?;
+            let why = match reply.answer.map(|answer| serde_json::from_str(answer.get())) {
+                Some(Ok(report)) => return Ok(report),
+                Some(Err(error)) => format!("it answers what is no report: {error}"),
+                None => reply.lost.unwrap_or_else(|| "it has no answer".into()),
+            };
+            let idle = lock(&self.alive).elapsed();
+            if idle > PATIENCE {
+                return Err(away(&self.cluster.url, &why));
+            }
+            tracing::debug!(%why, "a task is lost, and asked again");
+            self.progress.note("the cluster lost a task: it is asked again");
+            self.wait(pause)?;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let Cluster { client, ready, url, runtime, .. } = self.cluster;
+            let patience = PATIENCE.saturating_sub(idle);
+            wait_until_ready(client, ready, url, patience, self.stop, runtime)?;
+        }
+    }
+
+    /// Waits for the answer to a task; once the run is to stop, not for long.
+    fn answer(&self, reply: &Receiver<Reply>) -> Result<Reply, BackfillError> {
+        let mut stopped: Option<Instant> = None;
+        loop {
+            match reply.recv_timeout(BEAT) {
+                Ok(reply) => return Ok(reply),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let why = "the program that talks to it ended";
+                    return Err(away(&self.cluster.url, why));
+                }
+                Err(RecvTimeoutError::Timeout) if self.stop.is_cancelled() => {
+                    if stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                        self.stop.check()?;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    fn wait(&self, pause: Duration) -> Result<(), BackfillError> {
+        let until = Instant::now() + pause;
+        while Instant::now() < until {
+            self.stop.check()?;
+            thread::sleep(BEAT.min(pause));
+        }
+        Ok(())
+    }
+}
+
+/// Gives answers to those who wait for them, until the program ends.
+fn read(output: ChildStdout, waiting: &Waiting) {
+    for line in BufReader::new(output).lines() {
+        let Ok(line) = line else { break };
+        let Ok(reply) = serde_json::from_str::<Reply>(&line) else { continue };
+        let sender = lock(waiting).as_mut().and_then(|asked| asked.by.remove(&reply.id));
+        if let Some(sender) = sender {
+            let _ = sender.send(reply);
+        }
+    }
+    lock(waiting).take();
+}
+
+/// Waits until a scheduler has an executor.
+fn wait_until_ready(
+    client: &reqwest::Client,
+    ready: &str,
+    url: &str,
+    patience: Duration,
+    stop: &Cancel,
+    runtime: &Handle,
+) -> Result<(), BackfillError> {
+    let started = Instant::now();
+    loop {
+        let why = match runtime.block_on(client.get(ready).send()) {
+            Ok(response) if response.status().is_success() => return Ok(()),
+            Ok(_) => "its scheduler has no executors",
+            Err(_) => "no scheduler answers there",
+        };
+        if started.elapsed() >= patience {
+            return Err(away(url, why));
+        }
+        stop.check()?;
+        thread::sleep(BEAT);
+    }
+}
+
+fn away(url: &str, why: &str) -> BackfillError {
+    BackfillError::new(format!("reach {url}"), BackfillErrorKind::Cluster(why.to_owned())).help(
+        "see that `mesh cluster scheduler` and `mesh cluster executor` run, then resume: what is \
+         done stays done",
+    )
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

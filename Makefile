@@ -8,7 +8,7 @@ MESH := target/release/mesh
 # cargo-nextest runs tests in parallel; without it cargo's own runner does.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help up run status test lint fmt doc bench bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup bench-backfill fuzz hooks tools schemas clean
+.PHONY: help up cluster run status test lint fmt doc bench bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup bench-backfill fuzz hooks tools schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -18,6 +18,10 @@ up: tools ## build, fetch, run every stale step of every project, serve
 	  echo "built in $$(( $$(date +%s) - started )) s"
 	@exec $(MESH) up
 
+cluster: tools ## build mesh-cluster, which runs backfills on many machines (some minutes)
+	@$(CARGO) build --profile cluster --quiet -p mesh-cluster
+	@mkdir -p target/release && cp target/cluster/mesh-cluster target/release/
+
 run: tools ## build, fetch, run every stale step of every project
 	@$(CARGO) build --release --quiet -p mlmesh
 	@$(MESH) run --all
@@ -26,14 +30,15 @@ status: ## show how every step of every project stands
 	@$(CARGO) build --release --quiet -p mlmesh
 	@$(MESH) status
 
+# mesh-cluster is large: the tests that need it build it by a profile that is quick.
 test: ## run all tests
 	@scripts/tools.sh tests
 ifneq ($(NEXTEST),)
-	$(CARGO) nextest run --workspace
+	$(CARGO) nextest run --workspace --exclude mesh-cluster
 else
-	$(CARGO) test --workspace --lib --bins --tests
+	$(CARGO) test --workspace --exclude mesh-cluster --lib --bins --tests
 endif
-	$(CARGO) test --workspace --doc --quiet
+	$(CARGO) test --workspace --exclude mesh-cluster --doc --quiet
 
 lint: ## formatting, clippy, documentation, dependencies
 	$(CARGO) fmt --all --check

@@ -14,7 +14,7 @@ use crate::support::{Workspace, reviews, run, signal, until, wait};
 const MANIFEST: &str = "projects/reviews/project.toml";
 
 /// Documents with a key, a text, a language and their true label, as JSONL.
-fn documents(rows: usize) -> String {
+pub fn documents(rows: usize) -> String {
     let mut out = String::new();
     for (row, line) in reviews(rows).lines().skip(1).enumerate() {
         let (text, stars) = line.rsplit_once(',').unwrap();
@@ -27,7 +27,7 @@ fn documents(rows: usize) -> String {
 }
 
 /// A workspace whose project `reviews` is trained, and an archive `mail` of so many documents.
-fn with_archive(rows: usize) -> Workspace {
+pub fn with_archive(rows: usize) -> Workspace {
     let workspace = Workspace::with_reviews(240);
     workspace.edit(MANIFEST, "[serve]", "[backfill]\ninput = { content = \"text\" }\n\n[serve]");
     workspace.mesh(["run", "reviews"]).ok();
@@ -49,14 +49,14 @@ fn with_archive(rows: usize) -> Workspace {
 }
 
 /// Trains another version; it becomes production.
-fn newer(workspace: &Workspace) {
+pub fn newer(workspace: &Workspace) {
     workspace.edit(MANIFEST, "model = \"linear\"", "model = \"linear\"\nlinear = { c = [0.001] }");
     workspace.mesh(["run", "reviews"]).ok();
     workspace.mesh(["model", "promote", "reviews", "2"]).ok();
 }
 
 /// What readers see: by key the row.
-fn live(workspace: &Workspace, archive: &str) -> BTreeMap<String, Value> {
+pub fn live(workspace: &Workspace, archive: &str) -> BTreeMap<String, Value> {
     let file = format!("{archive}-export.jsonl");
     workspace.mesh(["backfill", "export", archive, "--output", &file]).ok();
     let text = workspace.read(&file);
@@ -68,7 +68,7 @@ fn live(workspace: &Workspace, archive: &str) -> BTreeMap<String, Value> {
 }
 
 /// The versions that told what readers see, with how many rows are of each.
-fn versions(rows: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
+pub fn versions(rows: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
     let mut versions = BTreeMap::new();
     for row in rows.values() {
         *versions.entry(row["reviews.model_version"].to_string()).or_default() += 1;

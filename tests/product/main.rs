@@ -14,6 +14,7 @@ mod backfill;
 mod bad_data;
 mod bad_http;
 mod bad_manifests;
+mod cluster;
 mod commands;
 mod database;
 mod dedup;

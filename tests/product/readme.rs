@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::{
+    cluster,
     database::Server,
     support::{repository, signal, wait},
 };
@@ -151,6 +152,7 @@ fn the_commands_of_the_guide_to_backfills_work() {
     let server = Server::start();
     let told = follow_with("docs/backfill.md", &["mesh.toml", "projects"], |shell| {
         server.name(shell);
+        shell.env("PATH", cluster::path());
     });
     for expected in [
         "3,000 without an answer",
@@ -163,6 +165,8 @@ fn the_commands_of_the_guide_to_backfills_work() {
         "superseded",
         "1 removed",
         "nothing was rejected",
+        "backfill 3 of news: 3,000 documents",
+        "3,000 enriched",
         "1,000 without an answer",
         "| sports   |             2",
         "_g_",
@@ -193,15 +197,17 @@ fn follow_with(page: &str, parts: &[&str], ready: impl Fn(&mut Command)) -> Stri
     // What a guide starts in the background ends with it, also if a command fails.
     let mut shell =
         String::from("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n");
-    let port = free_port().to_string();
+    let (nats, scheduler) = (free_port().to_string(), free_port().to_string());
     for command in commands(page) {
-        shell.push_str(&format!("{}\n", command.replace("4222", &port)));
+        let command = command.replace("4222", &nats).replace("50050", &scheduler);
+        shell.push_str(&format!("{command}\n"));
     }
+    let mut command = Command::new("bash");
     let bin = Path::new(env!("CARGO_BIN_EXE_mesh")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new("bash");
+    command.env("PATH", path);
     ready(&mut command);
-    let command = command.arg("-c").arg(&shell).current_dir(folder.path()).env("PATH", path);
+    let command = command.arg("-c").arg(&shell).current_dir(folder.path());
     let output = command.output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);

@@ -18,13 +18,13 @@ const KEY: &str = "AKIATEST";
 const SECRET: &str = "a secret that is long enough";
 
 /// A server whose buckets are folders.
-struct Buckets {
-    root: tempfile::TempDir,
+pub struct Buckets {
+    pub root: tempfile::TempDir,
     address: String,
 }
 
 impl Buckets {
-    fn serve() -> Self {
+    pub fn serve() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("bucket")).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -51,14 +51,20 @@ impl Buckets {
     }
 
     /// A command with the server's address and the credentials.
-    fn with<const N: usize>(&self, workspace: &Workspace, args: [&str; N]) -> Command {
+    pub fn with<const N: usize>(&self, workspace: &Workspace, args: [&str; N]) -> Command {
         let mut command = workspace.command(args);
+        command.envs(self.environment());
         command
-            .env("AWS_ENDPOINT_URL", &self.address)
-            .env("AWS_ACCESS_KEY_ID", KEY)
-            .env("AWS_SECRET_ACCESS_KEY", SECRET)
-            .env("AWS_REGION", "eu-west-1");
-        command
+    }
+
+    /// What names the server to a command.
+    pub fn environment(&self) -> [(&'static str, String); 4] {
+        [
+            ("AWS_ENDPOINT_URL", self.address.clone()),
+            ("AWS_ACCESS_KEY_ID", KEY.into()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET.into()),
+            ("AWS_REGION", "eu-west-1".into()),
+        ]
     }
 }
 

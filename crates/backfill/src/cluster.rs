@@ -29,15 +29,23 @@ use crate::{
 /// answers come out.
 #[derive(Debug)]
 pub struct Cluster {
-    url: String,
-    ready: String,
+    readiness: Readiness,
     in_flight: usize,
     sharing: Sharing,
-    client: reqwest::Client,
-    runtime: Handle,
     child: Mutex<Child>,
     input: Mutex<ChildStdin>,
     waiting: Waiting,
+}
+
+/// What tells whether a scheduler has an executor.
+#[derive(Debug)]
+struct Readiness {
+    client: reqwest::Client,
+    /// The address that tells.
+    ready: String,
+    /// The scheduler.
+    url: String,
+    runtime: Handle,
 }
 
 /// Who waits for which answer; nothing once the program has ended.
@@ -85,8 +93,9 @@ struct Queue {
 
 /// How long a cluster may get nothing done before a run stops.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long a cluster may have no executors before a run begins.
+/// How long a cluster may have no executors before a run begins, and no scheduler.
 const BEGIN: Duration = Duration::from_secs(30);
+const NO_SCHEDULER: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long what is under way is waited for once a run is to stop.
@@ -120,7 +129,8 @@ impl Cluster {
         let client = reqwest::Client::builder().no_proxy().timeout(timeout).build();
         let client = client.map_err(|error| away(url, &error.to_string()))?;
         let ready = format!("http://{}/readyz", address.trim_end_matches('/'));
-        wait_until_ready(&client, &ready, url, BEGIN, &Cancel::new(), runtime)?;
+        let readiness = Readiness { client, ready, url: url.to_owned(), runtime: runtime.clone() };
+        readiness.wait((BEGIN, NO_SCHEDULER), &Cancel::new())?;
         let fail = |error: io::Error| {
             let kind = BackfillErrorKind::Cluster(format!("{} does not run", program.display()));
             BackfillError::new(format!("reach {url}"), kind).because(error).help(
@@ -140,12 +150,9 @@ impl Cluster {
         let reading = thread::Builder::new().name("cluster".into());
         reading.spawn(move || read(output, &told)).map_err(fail)?;
         Ok(Self {
-            url: url.to_owned(),
-            ready,
+            readiness,
             in_flight: in_flight.max(1),
             sharing,
-            client,
-            runtime: runtime.clone(),
             child: Mutex::new(child),
             input: Mutex::new(input),
             waiting,
@@ -160,7 +167,7 @@ impl Cluster {
     /// Hands a task to the cluster: its answer will come, or word that it is lost.
     fn hand(&self, task: &Task) -> Result<Receiver<Reply>, BackfillError> {
         let (sender, reply) = mpsc::channel();
-        let ended = || away(&self.url, "the program that talks to it ended");
+        let ended = || away(&self.readiness.url, "the program that talks to it ended");
         let id = {
             let mut waiting = lock(&self.waiting);
             let asked = waiting.as_mut().ok_or_else(ended)?;
@@ -276,15 +283,14 @@ impl<'a> Handing<'a> {
             };
             let idle = lock(&self.alive).elapsed();
             if idle > PATIENCE {
-                return Err(away(&self.cluster.url, &why));
+                return Err(away(&self.cluster.readiness.url, &why));
             }
             tracing::debug!(%why, "a task is lost, and asked again");
             self.progress.note("the cluster lost a task: it is asked again");
             self.wait(pause)?;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let Cluster { client, ready, url, runtime, .. } = self.cluster;
             let patience = PATIENCE.saturating_sub(idle);
-            wait_until_ready(client, ready, url, patience, self.stop, runtime)?;
+            self.cluster.readiness.wait((patience, patience), self.stop)?;
         }
     }
 
@@ -296,7 +302,7 @@ impl<'a> Handing<'a> {
                 Ok(reply) => return Ok(reply),
                 Err(RecvTimeoutError::Disconnected) => {
                     let why = "the program that talks to it ended";
-                    return Err(away(&self.cluster.url, why));
+                    return Err(away(&self.cluster.readiness.url, why));
                 }
                 Err(RecvTimeoutError::Timeout) if self.stop.is_cancelled() => {
                     if stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
@@ -331,27 +337,24 @@ fn read(output: ChildStdout, waiting: &Waiting) {
     lock(waiting).take();
 }
 
-/// Waits until a scheduler has an executor.
-fn wait_until_ready(
-    client: &reqwest::Client,
-    ready: &str,
-    url: &str,
-    patience: Duration,
-    stop: &Cancel,
-    runtime: &Handle,
-) -> Result<(), BackfillError> {
-    let started = Instant::now();
-    loop {
-        let why = match runtime.block_on(client.get(ready).send()) {
-            Ok(response) if response.status().is_success() => return Ok(()),
-            Ok(_) => "its scheduler has no executors",
-            Err(_) => "no scheduler answers there",
-        };
-        if started.elapsed() >= patience {
-            return Err(away(url, why));
+impl Readiness {
+    /// Waits until the scheduler has an executor: so long for an executor, and so long for the
+    /// scheduler itself.
+    fn wait(&self, patience: (Duration, Duration), stop: &Cancel) -> Result<(), BackfillError> {
+        let started = Instant::now();
+        loop {
+            let asked = async { self.client.get(&self.ready).send().await };
+            let (why, patience) = match self.runtime.block_on(asked) {
+                Ok(response) if response.status().is_success() => return Ok(()),
+                Ok(_) => ("its scheduler has no executors", patience.0),
+                Err(_) => ("no scheduler answers there", patience.1),
+            };
+            if started.elapsed() >= patience {
+                return Err(away(&self.url, why));
+            }
+            stop.check()?;
+            thread::sleep(BEAT);
         }
-        stop.check()?;
-        thread::sleep(BEAT);
     }
 }
 

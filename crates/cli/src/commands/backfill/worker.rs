@@ -13,7 +13,7 @@ use mesh_core::{Digest, ModelFiles};
 use mesh_store::ArtifactStore;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::JoinHandle};
 
 use crate::{args::BackfillWorker, context::Context, projects::Projects, report::CliError};
 
@@ -35,8 +35,10 @@ struct Answer {
 pub(crate) fn work(context: &Context, options: BackfillWorker) -> Result<ExitCode, CliError> {
     let cache = options.cache.unwrap_or_else(cache);
     let (projects, runtime) = (Arc::clone(&context.projects), Handle::current());
-    let load = move |wanted: Wanted<'_>| load(&projects, &cache, &runtime, wanted);
-    let worker = Arc::new(Worker::new(Handle::current(), Box::new(load)));
+    let waiting = runtime.clone();
+    let load = move |wanted: Wanted<'_>| load(&projects, &cache, &waiting, wanted);
+    let worker = Arc::new(Worker::new(runtime.clone(), Box::new(load)));
+    let mut under_way = Vec::new();
     let unreadable = |error| CliError::io("read tasks from", "standard input", error);
     for line in io::stdin().lines() {
         let line = line.map_err(unreadable)?;
@@ -46,14 +48,19 @@ pub(crate) fn work(context: &Context, options: BackfillWorker) -> Result<ExitCod
         };
         let worker = Arc::clone(&worker);
         // The executor hands out no more than it has threads.
-        tokio::task::spawn_blocking(move || {
+        under_way.retain(|task: &JoinHandle<()>| !task.is_finished());
+        under_way.push(runtime.spawn_blocking(move || {
             let Ok(answer) = RawValue::from_string(worker.answer(task.get())) else { return };
             let mut line = serde_json::to_vec(&Answer { id, answer }).unwrap_or_default();
             line.push(b'\n');
             let mut out = io::stdout().lock();
             // Who is gone needs no answer: the part is written.
             let _ = out.write_all(&line).and_then(|()| out.flush());
-        });
+        }));
+    }
+    // Who started it may be gone; what is under way is written all the same.
+    for task in under_way {
+        let _ = runtime.block_on(task);
     }
     Ok(ExitCode::SUCCESS)
 }

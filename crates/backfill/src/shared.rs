@@ -115,8 +115,11 @@ pub struct Worker<E> {
     load: Box<Loader<E>>,
     host: String,
     /// What it knows, the one that was asked for last at the end.
-    known: Mutex<VecDeque<(String, Arc<Mutex<Option<Arc<Known>>>>)>>,
+    known: Mutex<VecDeque<(String, Slot)>>,
 }
+
+/// A backfill, once it is looked up; whoever looks it up locks it.
+type Slot = Arc<Mutex<Option<Arc<Known>>>>;
 
 /// A backfill that a machine works on.
 struct Known {

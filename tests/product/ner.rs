@@ -12,7 +12,7 @@ const PLACES: [&str; 8] =
     ["Berlin", "New York", "Lagos", "Saint-Denis", "Oslo", "Lima", "South Korea", "Paris"];
 
 /// Sentences with the tags of their entities, in columns.
-fn conll(scheme: &str) -> String {
+pub fn conll(scheme: &str) -> String {
     let mut lines = String::from("-DOCSTART- O\n\n");
     for (at, person) in (0..60).zip(PEOPLE.iter().cycle()) {
         let place = PLACES[(at * 5 + at / 8) % PLACES.len()];
@@ -38,7 +38,7 @@ fn conll(scheme: &str) -> String {
     lines
 }
 
-fn manifest(train: &str, more: &str) -> String {
+pub fn manifest(train: &str, more: &str) -> String {
     format!(
         "[project]\nname = \"names\"\ntask = \"token-classification\"\ndescription = \"A test\"\n\
          languages = [\"en\", \"de\"]\n{more}\n\

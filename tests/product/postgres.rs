@@ -170,6 +170,52 @@ fn a_table_is_enriched_compared_made_live_and_rolled_back() {
     holds_no_password(&workspace);
 }
 
+#[test]
+fn a_text_that_is_updated_is_done_again() {
+    let (server, workspace) = with_table(600);
+    let run = |more: &[&str]| {
+        let mut command = server.with(&workspace, ["backfill", "run", "mail", "reviews", "--json"]);
+        let ran = run(command.args(more)).ok();
+        serde_json::from_str::<Value>(&ran.out).unwrap()["projects"]["reviews"].clone()
+    };
+    let enriched = |counts: &Value| (counts["enriched"].clone(), counts["kept"].clone());
+    run(&[]);
+    // Also where the backfill is not live yet, and the same would be planned again.
+    server.sql("UPDATE mail SET text = 'an awful waste' WHERE id = 7");
+    assert_eq!(enriched(&run(&["--cutover"])), (json!(600), json!(0)));
+    // As an older `mesh` left it, with a view that others built upon.
+    let table = &generations(&server).pop().unwrap().0;
+    server.sql(&format!(
+        "DROP VIEW mail_reviews; ALTER TABLE {table} DROP COLUMN input_digest;
+         CREATE VIEW mail_reviews AS SELECT * FROM {table};
+         CREATE VIEW of_readers AS SELECT id, model_version FROM mail_reviews"
+    ));
+    server.sql(
+        "UPDATE mail SET text = 'a lovely box' WHERE id IN (8, 9);
+         UPDATE mail SET lang = 'it' WHERE id = 10; UPDATE mail SET text = text WHERE id = 11",
+    );
+    let plan = told(&server, &workspace, ["backfill", "plan", "mail", "reviews", "--json"]);
+    let project = &plan["projects"][0];
+    assert_eq!(project["why"], json!({ "changed": 2 }), "{plan}");
+    assert_eq!(project["skipped"], json!({ "answered by this model": 598 }), "{plan}");
+    let before = server.sql("SELECT id, enriched_at FROM mail_reviews ORDER BY id");
+    assert_eq!(enriched(&run(&["--cutover"])), (json!(2), json!(598)));
+    let digests = "SELECT count(DISTINCT input_digest), count(*) FROM mail_reviews \
+                   WHERE input_digest ~ '^[0-9a-f]{16}$'";
+    assert_eq!(server.sql(digests), "599|600", "two texts are the same");
+    let after = server.sql("SELECT id, enriched_at FROM mail_reviews ORDER BY id");
+    let changed = before.lines().zip(after.lines()).filter(|(one, two)| one != two);
+    let changed: Vec<&str> = changed.map(|(one, _)| one.split_once('|').unwrap().0).collect();
+    assert_eq!(changed, ["8", "9"]);
+    // The way back shows what is not known as such, and takes nothing from whoever built on it.
+    mesh(&server, &workspace, ["backfill", "rollback", "mail"]).ok();
+    assert_eq!(server.sql("SELECT count(*), count(input_digest) FROM mail_reviews"), "600|0");
+    mesh(&server, &workspace, ["backfill", "cutover", "3"]).ok();
+    assert_eq!(server.sql("SELECT count(*) FROM of_readers"), "600");
+    let plan = told(&server, &workspace, ["backfill", "plan", "mail", "reviews", "--json"]);
+    assert_eq!(plan["projects"][0]["todo"], 0, "{plan}");
+}
+
 /// The tables of generations that are there, and how many rows they have.
 fn generations(server: &Server) -> Vec<(String, u64)> {
     let told = server.sql("SELECT relation, rows FROM mesh_generations ORDER BY loaded_at");

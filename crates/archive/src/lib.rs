@@ -49,6 +49,7 @@
 
 mod copy;
 mod dedup;
+mod documents;
 mod error;
 mod find;
 mod format;
@@ -62,6 +63,7 @@ mod value;
 
 pub use copy::Unfinished;
 pub use dedup::Dedup;
+pub use documents::{NoDocument, line_of, rows_of};
 pub use error::{ArchiveError, ArchiveErrorKind};
 pub use find::{Duplicates, Pair, Place};
 pub use format::{Archive, Format};

@@ -2,7 +2,7 @@
 //! it is written as one part per project.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -20,9 +20,10 @@ use mesh_core::{Cancel, Digest, ProgressTask};
 use crate::{
     BackfillError, BackfillErrorKind,
     answers::{AnswerLog, Answered, Reason},
-    columns::{ENRICHED_AT, MODEL_DIGEST, MODEL_VERSION},
+    asked::{Asked, Requests, no_answer, predict},
+    columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION},
     generation::{self, Counts, Found, Part, counts_of},
-    inputs::{self, EnrichedRows, Sources, text_in},
+    inputs::{EnrichedRows, text_in},
     job::{Job, ProjectJob},
     keys::KeyHash,
     remote::RemoteRequest,
@@ -56,10 +57,12 @@ pub(crate) struct Made {
     pub(crate) asked: u64,
 }
 
-/// What is asked of a model.
-struct Asked {
-    attributes: String,
-    parameters: Option<String>,
+/// What was answered now.
+#[derive(Clone, Copy)]
+struct New<'a> {
+    predictions: &'a [Arc<str>],
+    /// The digests of what was asked.
+    inputs: &'a [String],
 }
 
 /// Requests answered in one call of a model.
@@ -91,11 +94,24 @@ impl Chunk {
         self.keys.len()
     }
 
-    /// What becomes of its documents for a project.
+    /// The answers of projects that are not asked anew.
+    pub(crate) fn told(&self, job: &Job) -> Result<BTreeMap<String, EnrichedRows>, BackfillError> {
+        let mut enriched = BTreeMap::new();
+        for (name, generation) in &job.reads {
+            let Found { batch, rows } = generation.find(&job.files, &self.span, &self.keys)?;
+            let columns = generation.manifest().columns.iter().cloned().collect();
+            let rows = EnrichedRows { batch, rows, columns, pending: HashSet::new() };
+            enriched.insert(name.clone(), rows);
+        }
+        Ok(enriched)
+    }
+
+    /// What becomes of its documents for a project, beside what others tell of them.
     pub(crate) fn choices(
         &self,
         job: &Job,
         project: &ProjectJob,
+        enriched: &BTreeMap<String, EnrichedRows>,
     ) -> Result<(Vec<Choice>, Found), BackfillError> {
         let before = match &project.base {
             Some(base) => base.find(&job.files, &self.span, &self.keys)?,
@@ -109,11 +125,18 @@ impl Chunk {
             let row = self.span.first + at as u64;
             job.survey.doubles.contains(job.survey.ordinal(self.span.file, row))
         };
+        let requests = Requests::new(job, project, self, enriched);
+        let others = || project.takes.iter().filter_map(|other| enriched.get(other));
+        let input = |at: usize| {
+            let pending = others().any(|other| other.pending.contains(&at));
+            (!pending).then(|| requests.of(at).id(&project.plan).short())
+        };
         let documents = Documents {
             keys: &self.keys,
             broken: &self.broken,
             double: &double,
             selected: selected.as_ref(),
+            input: &input,
         };
         let chooser =
             Chooser { digest: &project.plan.digest, only: job.plan.only, failed: &project.failed };
@@ -138,7 +161,7 @@ impl Work<'_> {
             return Ok(parts);
         }
         let chunk = Chunk::read(job, span)?;
-        let mut enriched = self.read(&chunk)?;
+        let mut enriched = chunk.told(job)?;
         let mut parts = Vec::new();
         for project in &job.projects {
             let made = self.make(project, &chunk, &enriched)?;
@@ -152,21 +175,6 @@ impl Work<'_> {
         Ok(parts)
     }
 
-    /// The answers of projects that are not asked anew.
-    pub(crate) fn read(
-        &self,
-        chunk: &Chunk,
-    ) -> Result<BTreeMap<String, EnrichedRows>, BackfillError> {
-        let mut enriched = BTreeMap::new();
-        for (name, generation) in &self.job.reads {
-            let Found { batch, rows } =
-                generation.find(&self.job.files, &chunk.span, &chunk.keys)?;
-            let columns = generation.manifest().columns.iter().cloned().collect();
-            enriched.insert(name.clone(), EnrichedRows { batch, rows, columns });
-        }
-        Ok(enriched)
-    }
-
     /// What is made of a chunk for a project.
     pub(crate) fn make(
         &self,
@@ -174,7 +182,7 @@ impl Work<'_> {
         chunk: &Chunk,
         enriched: &BTreeMap<String, EnrichedRows>,
     ) -> Result<Made, BackfillError> {
-        let (choices, before) = chunk.choices(self.job, project)?;
+        let (choices, before) = chunk.choices(self.job, project, enriched)?;
         let todo: Vec<usize> = (0..)
             .zip(&choices)
             .filter(|(_, choice)| matches!(choice, Choice::Enrich(_)))
@@ -183,6 +191,7 @@ impl Work<'_> {
         let (answers, repeated) = self.answer(project, chunk, enriched, &todo)?;
         let mut counts = Counts { rows: chunk.rows() as u64, repeated, ..Counts::default() };
         let mut predictions: Vec<Arc<str>> = Vec::new();
+        let mut inputs: Vec<String> = Vec::new();
         // Of each row of the part: the document, and where its answer is.
         let mut kept: Vec<(usize, (usize, usize))> = Vec::new();
         let mut rejected: Vec<(usize, Reason)> = Vec::new();
@@ -190,12 +199,13 @@ impl Work<'_> {
         for (row, choice) in choices.into_iter().enumerate() {
             match choice {
                 Choice::Enrich(_) => match answers.next() {
-                    Some(Ok(answer)) => {
+                    Some((input, Ok(answer))) => {
+                        inputs.push(input.short());
                         counts.enriched += 1;
                         kept.push((row, (0, predictions.len())));
                         predictions.push(answer);
                     }
-                    Some(Err(reason)) => rejected.push((row, reason)),
+                    Some((_, Err(reason))) => rejected.push((row, reason)),
                     None => rejected.push((row, no_answer())),
                 },
                 Choice::Keep(at, _) => {
@@ -208,7 +218,8 @@ impl Work<'_> {
         }
         let asked = todo.len() as u64 - repeated;
         counts.rejected = rejected.len() as u64;
-        let batch = self.table(project, chunk, &predictions, &before, &kept)?;
+        let new = New { predictions: &predictions, inputs: &inputs };
+        let batch = self.table(project, chunk, new, (&before, &kept))?;
         let rejects = match rejected.is_empty() {
             true => None,
             false => Some(self.rejects(chunk, &rejected)?),
@@ -216,29 +227,23 @@ impl Work<'_> {
         Ok(Made { batch, rejects, counts, asked })
     }
 
-    /// Answers documents, identical inputs once; also says how many were answered with another's.
+    /// Answers documents, identical inputs once: each with what names its input. Also says how many
+    /// were answered with another's.
     fn answer(
         &self,
         project: &ProjectJob,
         chunk: &Chunk,
         enriched: &BTreeMap<String, EnrichedRows>,
         todo: &[usize],
-    ) -> Result<(Vec<Answered>, u64), BackfillError> {
+    ) -> Result<(Vec<(KeyHash, Answered)>, u64), BackfillError> {
         let job = self.job;
-        let sources = Sources { documents: &chunk.batch, enriched, untyped: job.untyped() };
-        let attributes = project.schema.attributes.as_value();
-        let parameters = project.schema.parameters.as_value();
+        let requests = Requests::new(job, project, chunk, enriched);
         let mut asked: Vec<Asked> = Vec::new();
         let mut ids: Vec<(KeyHash, bool)> = Vec::new();
         let mut known: HashMap<KeyHash, usize> = HashMap::new();
         let mut places = Vec::with_capacity(todo.len());
         for row in todo {
-            let given = &project.plan.parameters;
-            let request = Asked {
-                attributes: inputs::object(&project.plan.input, attributes, sources, *row),
-                parameters: (!given.is_empty())
-                    .then(|| inputs::object(given, parameters, sources, *row)),
-            };
+            let request = requests.of(*row);
             let id = request.id(&project.plan);
             let place = *known.entry(id).or_insert_with(|| {
                 let (input, _) = input_hash(&chunk.batch, &job.inputs, *row);
@@ -246,7 +251,7 @@ impl Work<'_> {
                 asked.push(request);
                 asked.len() - 1
             });
-            places.push(place);
+            places.push((id, place));
         }
         let mut answers: Vec<Option<Answered>> = ids
             .iter()
@@ -285,6 +290,7 @@ impl Work<'_> {
             let found = answers.get(place).cloned().flatten();
             found.unwrap_or_else(|| Err(no_answer()))
         };
+        let answer = |(id, place)| (id, answer(place));
         Ok((places.into_iter().map(answer).collect(), repeated))
     }
 
@@ -293,22 +299,22 @@ impl Work<'_> {
         &self,
         project: &ProjectJob,
         chunk: &Chunk,
-        predictions: &[Arc<str>],
-        before: &Found,
-        kept: &[(usize, (usize, usize))],
+        new: New<'_>,
+        (before, kept): (&Found, &[(usize, (usize, usize))]),
     ) -> Result<RecordBatch, BackfillError> {
         let places: Vec<(usize, usize)> = kept.iter().map(|(_, place)| *place).collect();
-        let count = predictions.len();
-        let decoded = project.columns.decode(predictions)?;
+        let count = new.predictions.len();
+        let decoded = project.columns.decode(new.predictions)?;
         let now = chrono::Utc::now().timestamp_millis();
         let version = project.plan.version.get();
-        let stamps: [(&str, ArrayRef); 3] = [
+        let stamps: [(&str, ArrayRef); 4] = [
             (MODEL_VERSION, Arc::new(UInt32Array::from(vec![version; count]))),
             (MODEL_DIGEST, Arc::new(StringArray::from(vec![project.plan.digest.as_str(); count]))),
             (
                 ENRICHED_AT,
                 Arc::new(TimestampMillisecondArray::from(vec![now; count]).with_timezone("UTC")),
             ),
+            (INPUT_DIGEST, Arc::new(StringArray::from_iter_values(new.inputs))),
         ];
         let names = project.columns.names().iter().map(String::as_str);
         let new = names.zip(decoded).chain(stamps);
@@ -426,13 +432,6 @@ impl Work<'_> {
     }
 }
 
-impl Asked {
-    fn id(&self, plan: &crate::plan::ProjectPlan) -> KeyHash {
-        let parameters = self.parameters.as_deref().unwrap_or_default();
-        KeyHash::of(&[plan.project.as_str(), &self.attributes, parameters].join("\u{1f}"))
-    }
-}
-
 fn part(number: usize, span: &Span, counts: Counts, bytes: &[u8]) -> Part {
     let (length, digest) = (bytes.len() as u64, Digest::of(bytes));
     Part { chunk: number, span: span.clone(), counts, bytes: length, digest }
@@ -452,44 +451,8 @@ pub(crate) fn beside(
         batch: batch.clone(),
         rows: chunk.keys.iter().map(row).collect(),
         columns: columns.iter().cloned().collect(),
+        pending: HashSet::new(),
     }
-}
-
-/// Asks a model; each request gets an answer or a reason.
-fn predict(project: &ProjectJob, asked: &[&Asked]) -> Vec<Answered> {
-    let parsed: Vec<_> = asked
-        .iter()
-        .map(|asked| project.predictor.parse(&asked.attributes, asked.parameters.as_deref()))
-        .collect();
-    let (mut inputs, mut wrong) = (Vec::new(), Vec::new());
-    for parsed in parsed {
-        match parsed {
-            Ok(input) => {
-                inputs.push(input);
-                wrong.push(None);
-            }
-            Err(errors) => {
-                let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                wrong.push(Some(Reason { kind: "schema".into(), detail: told.join("; ") }));
-            }
-        }
-    }
-    let mut outcomes = project.predictor.predict(inputs).into_iter();
-    let answered = |wrong: Option<Reason>| match wrong {
-        Some(reason) => Err(reason),
-        None => match outcomes.next() {
-            Some(Ok(answer)) => Ok(answer.prediction.into()),
-            Some(Err(refusal)) => {
-                Err(Reason { kind: refusal.kind.as_str().into(), detail: refusal.detail })
-            }
-            None => Err(no_answer()),
-        },
-    };
-    wrong.into_iter().map(answered).collect()
-}
-
-fn no_answer() -> Reason {
-    Reason { kind: "no-answer".into(), detail: "the model has no answer".into() }
 }
 
 fn arrow(error: ArrowError) -> BackfillError {

@@ -16,6 +16,11 @@ pub const MODEL_VERSION: &str = "model_version";
 pub const MODEL_DIGEST: &str = "model_digest";
 /// The column of the time of the answer.
 pub const ENRICHED_AT: &str = "enriched_at";
+/// The column of the digest of what the model was asked; null in rows of an older `mesh`, which did
+/// not note it.
+pub const INPUT_DIGEST: &str = "input_digest";
+/// What stands beside the prediction in each row, in the order of the columns.
+pub(crate) const STAMP: [&str; 4] = [MODEL_VERSION, MODEL_DIGEST, ENRICHED_AT, INPUT_DIGEST];
 /// Marks a column of a table in which a prediction lies as it is: as JSON.
 pub(crate) const WHOLE: &str = "prediction";
 
@@ -63,9 +68,9 @@ impl PredictionColumns {
         }
         let name = |name: &&str| renamed.get(*name).cloned().unwrap_or_else(|| (*name).to_owned());
         let names: Vec<String> = known.iter().map(name).collect();
-        let stamp = [MODEL_VERSION, MODEL_DIGEST, ENRICHED_AT, key];
+        let reserved = |name: &str| name == key || STAMP.contains(&name);
         for (at, name) in names.iter().enumerate() {
-            if stamp.contains(&name.as_str()) || names.iter().take(at).any(|other| other == name) {
+            if reserved(name) || names.iter().take(at).any(|other| other == name) {
                 let what = format!("the column name `{name}` is taken");
                 let help = format!(
                     "rename it in [backfill] of {project}: columns = {{ {name} = \"{project}_{name}\" }}"
@@ -96,6 +101,8 @@ impl PredictionColumns {
         fields.push(Field::new(MODEL_DIGEST, DataType::Utf8, false));
         let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
         fields.push(Field::new(ENRICHED_AT, time, false));
+        // The last one: views on tables of an older `mesh` can get a column at their end.
+        fields.push(Field::new(INPUT_DIGEST, DataType::Utf8, true));
         Arc::new(Schema::new(fields))
     }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     BackfillError, BackfillErrorKind, OpenArchive,
+    columns::INPUT_DIGEST,
     generation::{Found, Generation},
     inputs::{json_in, text_in},
     job::open_live,
@@ -40,6 +41,8 @@ pub struct ProjectDifference {
     pub rows: u64,
     /// Documents that were rejected now.
     pub rejected: u64,
+    /// Documents of which something else was asked now than before, as far as both were noted.
+    pub inputs_changed: u64,
     /// What changes.
     pub report: DiffReport,
     /// What its gates find.
@@ -159,8 +162,12 @@ impl ProjectDifference {
             Some(version) => format!("version {version}"),
             None => "nothing".into(),
         };
+        let inputs = match self.inputs_changed {
+            0 => String::new(),
+            some => format!(", {some} with another input"),
+        };
         format!(
-            "{}: {before} -> version {}, {} documents, {} rejected",
+            "{}: {before} -> version {}, {} documents, {} rejected{inputs}",
             self.project, self.after, self.rows, self.rejected
         )
     }
@@ -183,6 +190,7 @@ fn of_project(
     let mut diff = Diff::new(project.task, DiffOptions { examples, ..DiffOptions::default() });
     let facts = FactColumns::of(archive, project)?;
     let files = archive.stamps();
+    let mut inputs_changed = 0;
     let task = watch.progress.begin("compare", Some(plan.rows), Unit::Items);
     // What was followed since is the same before and after.
     for part in after.own_parts() {
@@ -214,6 +222,10 @@ fn of_project(
                 truth: told.truth.as_deref(),
             };
             let now = answer(&new, &after, at);
+            let before_input = old.as_ref().and_then(|found| input(found, at));
+            if before_input.is_some_and(|old| input(&new, at).is_some_and(|new| new != old)) {
+                inputs_changed += 1;
+            }
             let then = old.as_ref().zip(before.as_ref()).and_then(|(f, g)| answer(f, g, at));
             match (then, now) {
                 (Some(then), Some(now)) => diff.both(&facts, &then, &now),
@@ -232,6 +244,7 @@ fn of_project(
         after: after.manifest().version.get(),
         rows: plan.rows,
         rejected,
+        inputs_changed,
         gates: gates(limits, &report, rejected, plan.rows),
         report,
     })
@@ -296,6 +309,12 @@ impl FactColumns {
         let truth = self.truth.as_ref().and_then(|column| text_in(batch, column, row));
         Told { text, slices, truth }
     }
+}
+
+/// The digest of what was asked of a document, if it was noted.
+fn input(found: &Found, at: usize) -> Option<String> {
+    let row = found.rows.get(at).copied().flatten()?;
+    text_in(&found.batch, INPUT_DIGEST, row)
 }
 
 /// What a generation tells of a document, as the project answered it.

@@ -2,7 +2,7 @@
 //! documents, measured on some of them. Nothing is changed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -20,6 +20,7 @@ use crate::{
     answers::AnswerLog,
     chunk::{Chunk, Work},
     generation,
+    inputs::EnrichedRows,
     job::Job,
     select::Choice,
 };
@@ -54,6 +55,9 @@ pub struct ProjectEstimate {
     pub project: String,
     /// The model version that would answer.
     pub version: ModelVersion,
+    /// The fields that it is asked without, each with what it would take: the other project has
+    /// told nothing here, and is not named.
+    pub without: BTreeMap<String, String>,
     /// Documents to be done.
     pub todo: u64,
     /// Of those, by reason.
@@ -120,6 +124,7 @@ impl Job {
             .map(|project| ProjectEstimate {
                 project: project.plan.project.to_string(),
                 version: project.plan.version,
+                without: project.without.clone(),
                 todo: 0,
                 why: BTreeMap::new(),
                 skipped: BTreeMap::new(),
@@ -132,16 +137,24 @@ impl Job {
         for (number, span) in self.spans.iter().enumerate() {
             watch.cancel.check()?;
             let chunk = Chunk::read(self, span)?;
+            let mut enriched = chunk.told(self)?;
             let mut any = false;
             for (project, told) in self.projects.iter().zip(&mut projects) {
-                for choice in chunk.choices(self, project)?.0 {
+                let (choices, before) = chunk.choices(self, project, &enriched)?;
+                let mut rows = vec![None; choices.len()];
+                let mut pending = HashSet::new();
+                for ((at, row), choice) in rows.iter_mut().enumerate().zip(choices) {
                     match choice {
                         Choice::Enrich(why) => {
-                            any = true;
+                            pending.insert(at);
                             told.todo += 1;
                             *told.why.entry(why.as_str()).or_default() += 1;
                         }
-                        Choice::Keep(_, why) | Choice::Skip(why) => {
+                        Choice::Keep(kept, why) => {
+                            *row = Some(kept);
+                            *told.skipped.entry(why.as_str()).or_default() += 1;
+                        }
+                        Choice::Skip(why) => {
                             *told.skipped.entry(why.as_str()).or_default() += 1;
                         }
                         Choice::Reject(reason) => {
@@ -149,6 +162,10 @@ impl Job {
                         }
                     }
                 }
+                any |= !pending.is_empty();
+                let columns = project.plan.columns.iter().cloned().collect();
+                let rows = EnrichedRows { batch: before.batch, rows, columns, pending };
+                enriched.insert(project.plan.project.to_string(), rows);
             }
             if any {
                 busy.push(number);
@@ -297,7 +314,7 @@ impl Work<'_> {
     /// Does a block for every project, and says what it took; nothing is kept.
     fn measure(&self, span: &Span) -> Result<Vec<Measured>, BackfillError> {
         let chunk = Chunk::read(self.job, span)?;
-        let mut enriched = self.read(&chunk)?;
+        let mut enriched = chunk.told(self.job)?;
         let mut all = Vec::new();
         for project in &self.job.projects {
             let started = Instant::now();

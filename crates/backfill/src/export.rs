@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::{
     BackfillError, BackfillErrorKind, OpenArchive,
-    columns::{ENRICHED_AT, MODEL_DIGEST, MODEL_VERSION},
+    columns::STAMP,
     generation::{Found, Generation},
     inputs::text_in,
     job::open_live,
@@ -285,7 +285,7 @@ impl Writer {
 /// The columns of a generation, each with its name beside the documents.
 fn names(project: &str, generation: &Generation) -> Vec<(String, String)> {
     let told = generation.manifest().columns.iter().map(|(_, column)| column.clone());
-    let stamp = [MODEL_VERSION, MODEL_DIGEST, ENRICHED_AT].map(ToOwned::to_owned);
+    let stamp = STAMP.map(ToOwned::to_owned);
     told.chain(stamp).map(|column| (column.clone(), format!("{project}.{column}"))).collect()
 }
 

@@ -8,8 +8,8 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_array::{RecordBatch, new_null_array};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use bytes::Bytes;
 use mesh_archive::Span;
@@ -19,11 +19,13 @@ use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     basic::{Compression, ZstdLevel},
     file::{metadata::KeyValue, properties::WriterProperties},
+    schema::types::ColumnPath,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     BackfillError, BackfillErrorKind,
+    columns::INPUT_DIGEST,
     follow::{Tail, TailPart},
     inputs::text_in,
     keys::{FileStamp, KeyHash, KeyIndex},
@@ -227,7 +229,7 @@ impl Generation {
             return Ok(batch.clone());
         }
         let chunk = self.manifest.parts.get(at).map_or(at, |part| part.chunk);
-        let batch = read_part(self.place_of(at), &Part::file(chunk))?;
+        let batch = with_stamp(read_part(self.place_of(at), &Part::file(chunk))?)?;
         let mut cache = locked();
         if cache.len() >= CACHED {
             cache.pop_front();
@@ -322,8 +324,24 @@ impl Generation {
     }
 }
 
+/// A part with all columns of a stamp, also one of an older `mesh`: parts of both stand beside each
+/// other where documents are followed.
+fn with_stamp(batch: RecordBatch) -> Result<RecordBatch, BackfillError> {
+    if batch.column_by_name(INPUT_DIGEST).is_some() {
+        return Ok(batch);
+    }
+    let (schema, mut columns, rows) = batch.into_parts();
+    let field = Arc::new(Field::new(INPUT_DIGEST, DataType::Utf8, true));
+    columns.push(new_null_array(&DataType::Utf8, rows));
+    let fields: Vec<FieldRef> = schema.fields().iter().cloned().chain([field]).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|error| {
+        let kind = BackfillErrorKind::Damaged("a part".into());
+        BackfillError::new("read an enrichment", kind).because(error)
+    })
+}
+
 fn empty() -> SchemaRef {
-    Arc::new(arrow_schema::Schema::empty())
+    Arc::new(Schema::empty())
 }
 
 /// The part and the row of an entry of the index.
@@ -345,6 +363,8 @@ pub(crate) fn encode(
     let level = ZstdLevel::try_new(1).unwrap_or_default();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
+        // Hardly one is there twice.
+        .set_column_dictionary_enabled(ColumnPath::from(INPUT_DIGEST), false)
         .set_key_value_metadata(Some(facts))
         .build();
     let write = || {

@@ -1,6 +1,9 @@
 //! The requests that the rows of an archive are.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Write,
+};
 
 use arrow_array::RecordBatch;
 use mesh_archive::{json_of, text_of};
@@ -27,6 +30,9 @@ pub(crate) struct EnrichedRows {
     pub(crate) rows: Vec<Option<usize>>,
     /// The fields of a prediction, each with its column.
     pub(crate) columns: BTreeMap<String, String>,
+    /// The documents of which something else will be told, where it is only counted what is to be
+    /// done.
+    pub(crate) pending: HashSet<usize>,
 }
 
 impl EnrichedRows {

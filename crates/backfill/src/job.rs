@@ -27,6 +27,7 @@ use crate::{
     pointer::Current,
     remote::{Remote, Service},
     survey::Survey,
+    takes::{columns_of, in_order, read_live, taken, tells},
 };
 
 /// What answers for a project.
@@ -40,6 +41,8 @@ pub struct Enricher {
     pub digest: String,
     /// The model.
     pub predictor: Arc<dyn Predictor>,
+    /// The contracts of all projects of the workspace, by name: what they could tell.
+    pub workspace: Arc<BTreeMap<String, ProjectSchema>>,
 }
 
 /// Which rows of an archive are to be done.
@@ -102,6 +105,10 @@ pub(crate) struct ProjectJob {
     /// The columns of its parts.
     pub(crate) table: SchemaRef,
     pub(crate) base: Option<Generation>,
+    /// The projects whose answers it takes.
+    pub(crate) takes: BTreeSet<String>,
+    /// The fields that it does without, each with what it would take: nothing is told of that here.
+    pub(crate) without: BTreeMap<String, String>,
     /// Keys of what the base rejected.
     pub(crate) failed: HashSet<KeyHash>,
     /// Where its generation is kept.
@@ -134,7 +141,7 @@ impl Job {
         let mut files = draft.archive.stamps();
         let chunk_rows = chunk_rows(&survey);
         let mut spans = survey.marks.spans(chunk_rows);
-        if let Some(moment) = survey.marks.identity() {
+        if let Some(moment) = survey.moment() {
             files.iter_mut().for_each(|file| file.at_moment(moment));
         }
         let mut plan = Plan {
@@ -258,12 +265,12 @@ impl Draft {
         if let Some(filter) = &filter {
             filter.check(&schema)?;
         }
-        let mut projects = Vec::new();
+        let mut projects: Vec<ProjectJob> = Vec::new();
         let mut reads = BTreeMap::new();
         let mut inputs = BTreeSet::new();
         let some = filter.is_some() || selection.only == Only::Rejected;
         for enricher in &enrichers {
-            let project =
+            let mut project =
                 ProjectJob::new(&archive, enricher, &current, selection.onto.as_deref(), &key)?;
             if some && project.base.is_none() && project.plan.base.is_some() {
                 let what = format!(
@@ -274,8 +281,12 @@ impl Draft {
                 return Err(BackfillError::usage("plan the backfill", what, help));
             }
             let doing = |name: &str| enrichers.iter().any(|e| e.name().as_str() == name);
+            let silent = |name: &str| !doing(name) && current.generation(name).is_none();
+            project.do_without(enricher, &schema, &silent)?;
             for column in columns_of(&project.plan) {
-                match taken(&schema, &column) {
+                let taken = taken(&schema, &column);
+                project.takes.extend(taken.map(|(other, _)| other.to_owned()));
+                match taken {
                     None if schema.field_with_name(&column).is_ok() => {
                         inputs.insert(column);
                     }
@@ -283,9 +294,12 @@ impl Draft {
                         let what = format!("an input of {}", project.plan.project);
                         return Err(no_column(&archive, &schema, &column, &what));
                     }
-                    Some((other, _)) if doing(other) => {}
+                    Some((other, field)) if doing(other) => {
+                        let told = projects.iter().find(|told| told.plan.project.as_str() == other);
+                        told.map_or(Ok(()), |told| tells(other, &told.plan.columns, field))?;
+                    }
                     Some((other, field)) => {
-                        let live = read_live(&archive, &current, other, field, &project.plan)?;
+                        let live = read_live(&archive, &current, (other, field), enricher)?;
                         reads.insert(other.to_owned(), live);
                     }
                 }
@@ -341,12 +355,12 @@ impl Enricher {
     }
 
     /// What it takes, by its manifest and the archive's.
-    fn input(&self, archive: &OpenArchive) -> BTreeMap<String, InputColumn> {
+    pub(crate) fn input(&self, archive: &OpenArchive) -> BTreeMap<String, InputColumn> {
         let own = self.manifest.backfill.as_ref().map(|table| &table.input);
         self.merged(archive, own, &archive.manifest.input)
     }
 
-    fn parameters(&self, archive: &OpenArchive) -> BTreeMap<String, InputColumn> {
+    pub(crate) fn parameters(&self, archive: &OpenArchive) -> BTreeMap<String, InputColumn> {
         let own = self.manifest.backfill.as_ref().map(|table| &table.parameters);
         self.merged(archive, own, &archive.manifest.parameters)
     }
@@ -434,6 +448,8 @@ impl ProjectJob {
             table: columns.schema(key),
             columns,
             base,
+            takes: BTreeSet::new(),
+            without: BTreeMap::new(),
             failed,
             place: archive.place.clone(),
             limits,
@@ -446,49 +462,6 @@ fn chunk_rows(survey: &Survey) -> u64 {
     let mean = survey.bytes / survey.rows.max(1);
     let fitting = MAX_BYTES / mean.max(1);
     (survey.rows / CHUNKS).clamp(MIN_ROWS, MAX_ROWS).min(fitting).max(1)
-}
-
-/// The columns that a project reads, each once.
-pub(crate) fn columns_of(plan: &ProjectPlan) -> BTreeSet<String> {
-    let all = plan.input.values().chain(plan.parameters.values());
-    all.flat_map(InputColumn::names).map(ToOwned::to_owned).collect()
-}
-
-/// A column `project.field`, where the documents have no column of that name.
-pub(crate) fn taken<'a>(schema: &SchemaRef, column: &'a str) -> Option<(&'a str, &'a str)> {
-    if schema.field_with_name(column).is_ok() {
-        return None;
-    }
-    column.split_once('.')
-}
-
-/// The projects, each after those whose answers it takes.
-pub(crate) fn in_order(
-    archive: &OpenArchive,
-    mut left: Vec<Enricher>,
-) -> Result<Vec<Enricher>, BackfillError> {
-    let schema = archive.table.schema()?;
-    let mut ordered: Vec<Enricher> = Vec::new();
-    while !left.is_empty() {
-        let waits = |enricher: &Enricher| {
-            let (input, parameters) = (enricher.input(archive), enricher.parameters(archive));
-            let all = input.values().chain(parameters.values()).flat_map(InputColumn::names);
-            let mut taken = all.filter_map(|column| taken(&schema, column));
-            taken.any(|(project, _)| {
-                left.iter().any(|other| {
-                    other.name().as_str() == project && other.name() != enricher.name()
-                })
-            })
-        };
-        let Some(next) = left.iter().position(|enricher| !waits(enricher)) else {
-            let names: Vec<&str> = left.iter().map(|e| e.name().as_str()).collect();
-            let what = format!("{} wait for each other's answers", names.join(" and "));
-            let help = "let one of them take a column of the documents instead";
-            return Err(BackfillError::usage("plan the backfill", what, help));
-        };
-        ordered.push(left.remove(next));
-    }
-    Ok(ordered)
 }
 
 /// The generation that readers see of a project.
@@ -510,31 +483,6 @@ pub(crate) fn open_live(
         Some(tail) => found.with_tail(tail, &archive.stamps()),
         None => found,
     })
-}
-
-fn read_live(
-    archive: &OpenArchive,
-    current: &Current,
-    other: &str,
-    field: &str,
-    plan: &ProjectPlan,
-) -> Result<Generation, BackfillError> {
-    let name = &archive.manifest.archive.name;
-    let Some(live) = current.generation(other) else {
-        let what =
-            format!("{} takes `{other}.{field}`, and {other} has told nothing yet", plan.project);
-        let help = format!("name both: `mesh backfill run {name} {other} {}`", plan.project);
-        return Err(BackfillError::usage("plan the backfill", what, help));
-    };
-    let live = open_live(archive, other, live)?;
-    let known = &live.manifest().columns;
-    if !known.iter().any(|(known, _)| known == field) {
-        let fields: Vec<&str> = known.iter().map(|(field, _)| field.as_str()).collect();
-        let what = format!("{other} tells no `{field}`");
-        let help = format!("it tells: {}", fields.join(", "));
-        return Err(BackfillError::usage("plan the backfill", what, help));
-    }
-    Ok(live)
 }
 
 fn rejected_keys(base: &Generation) -> Result<HashSet<KeyHash>, BackfillError> {

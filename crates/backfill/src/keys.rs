@@ -71,6 +71,15 @@ impl KeyHash {
         self.0.to_be_bytes()
     }
 
+    /// Half of it, as hexadecimal digits: enough to tell one input of a document from the next.
+    pub(crate) fn short(self) -> String {
+        format!("{:016x}", self.0 >> 64)
+    }
+
+    pub(crate) const fn number(self) -> u128 {
+        self.0
+    }
+
     pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
     }

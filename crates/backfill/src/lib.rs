@@ -17,6 +17,7 @@
 
 mod answers;
 mod archives;
+mod asked;
 mod chunk;
 mod cluster;
 mod columns;
@@ -40,10 +41,11 @@ mod select;
 mod shared;
 mod standing;
 mod survey;
+mod takes;
 
 pub use archives::{ArchiveFile, OpenArchive};
 pub use cluster::Cluster;
-pub use columns::{ENRICHED_AT, MODEL_DIGEST, MODEL_VERSION};
+pub use columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION};
 pub use cutover::{Collected, Moved, Removal};
 pub use difference::{Differences, GateFinding, Gates, ProjectDifference};
 pub use error::{BackfillError, BackfillErrorKind, Ending};

@@ -142,8 +142,12 @@ impl Plan {
         if self.files != other.files || self.url != other.url {
             told.push("the files of the archive".into());
         }
+        let takes = |plan: &Self| -> Vec<_> {
+            plan.projects.iter().map(|p| (p.input.clone(), p.parameters.clone())).collect()
+        };
         if told.is_empty() && self != other {
             let parts = [
+                ("what a project takes", takes(self) != takes(other)),
                 ("the model or its columns", self.projects != other.projects),
                 ("the key", self.key_column != other.key_column),
                 ("what other projects told", self.reads != other.reads),

@@ -74,6 +74,8 @@ pub struct RunReport {
     pub resumed: usize,
     /// By project, what became of the documents.
     pub projects: BTreeMap<String, Counts>,
+    /// By project, the fields that it was asked without, each with what it would take.
+    pub without: BTreeMap<String, BTreeMap<String, String>>,
     /// Bytes of the generations.
     pub bytes: u64,
     /// How long this run took, in seconds.
@@ -311,6 +313,12 @@ impl Ledger {
             chunks: job.spans.len(),
             resumed,
             projects,
+            without: job
+                .projects
+                .iter()
+                .filter(|project| !project.without.is_empty())
+                .map(|project| (project.plan.project.to_string(), project.without.clone()))
+                .collect(),
             bytes,
             seconds: started.elapsed().as_secs_f64(),
         })

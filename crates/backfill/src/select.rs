@@ -6,7 +6,13 @@ use arrow_array::{Array, BooleanArray, StringArray};
 use mesh_archive::Unusable;
 use serde::Serialize;
 
-use crate::{answers::Reason, columns::MODEL_DIGEST, generation::Found, keys::KeyHash, plan::Only};
+use crate::{
+    answers::Reason,
+    columns::{INPUT_DIGEST, MODEL_DIGEST},
+    generation::Found,
+    keys::KeyHash,
+    plan::Only,
+};
 
 /// What becomes of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +37,14 @@ pub enum Why {
     Failed,
     /// Nothing was told of it, or nobody knows by whom.
     Unstamped,
+    /// This model answered it, and was asked something else then.
+    Changed,
+    /// This model answered it, and what a project tells of it anew is part of what it was asked.
+    MayChange,
     /// This model answered it already.
     SameVersion,
+    /// This model answered it already; what it was asked then was not noted.
+    InputUnknown,
     /// The filter does not select it.
     NotSelected,
     /// Only what was rejected is to be done, and it was not.
@@ -47,7 +59,10 @@ impl Why {
             Self::OlderVersion => "of another version",
             Self::Failed => "rejected before",
             Self::Unstamped => "without an answer",
+            Self::Changed => "changed",
+            Self::MayChange => "takes what is told anew",
             Self::SameVersion => "answered by this model",
+            Self::InputUnknown => "answered by this model, input not noted",
             Self::NotSelected => "not selected",
             Self::NotRejected => "not rejected before",
         }
@@ -64,6 +79,8 @@ pub(crate) struct Documents<'a> {
     pub(crate) double: &'a dyn Fn(usize) -> bool,
     /// Which ones the filter selects; all without one.
     pub(crate) selected: Option<&'a BooleanArray>,
+    /// The digest of what one would be asked; nothing if that is not known yet.
+    pub(crate) input: &'a dyn Fn(usize) -> Option<String>,
 }
 
 /// How a project chooses.
@@ -78,11 +95,19 @@ pub(crate) struct Chooser<'a> {
 impl Chooser<'_> {
     /// What becomes of each document.
     pub(crate) fn choose(&self, documents: &Documents<'_>, before: &Found) -> Vec<Choice> {
-        let digests = before.batch.column_by_name(MODEL_DIGEST);
-        let digests = digests.and_then(|column| column.as_any().downcast_ref::<StringArray>());
-        let digest = |row: usize| {
-            let digests = digests.filter(|digests| row < digests.len() && digests.is_valid(row));
-            digests.map(|digests| digests.value(row))
+        let texts = |name: &str| {
+            let column = before.batch.column_by_name(name);
+            column.and_then(|column| column.as_any().downcast_ref::<StringArray>())
+        };
+        let (digests, inputs) = (texts(MODEL_DIGEST), texts(INPUT_DIGEST));
+        let digest = |row: usize| value(digests, row);
+        let input = |row: usize, at: usize| match value(inputs, row) {
+            None => Why::InputUnknown,
+            Some(before) => match (documents.input)(at) {
+                None => Why::MayChange,
+                Some(now) if now == before => Why::SameVersion,
+                Some(_) => Why::Changed,
+            },
         };
         let choose = |at: usize| {
             if let Some(reason) = documents.broken.get(&at) {
@@ -107,18 +132,15 @@ impl Chooser<'_> {
                     Why::NotSelected
                 }
                 _ if self.only == Only::Rejected && !failed => Why::NotRejected,
-                Some(row) if self.only == Only::Stale && digest(row) == Some(self.digest) => {
-                    Why::SameVersion
-                }
                 Some(row) if digest(row).is_none() => Why::Unstamped,
-                Some(row) if digest(row) == Some(self.digest) => Why::SameVersion,
+                Some(row) if digest(row) == Some(self.digest) => input(row, at),
                 Some(_) => Why::OlderVersion,
                 None if failed => Why::Failed,
                 None => Why::Unstamped,
             };
             let left = match why {
                 Why::NotSelected | Why::NotRejected => true,
-                Why::SameVersion => self.only != Only::All,
+                Why::SameVersion | Why::InputUnknown => self.only != Only::All,
                 _ => false,
             };
             match (left, row) {
@@ -129,6 +151,11 @@ impl Chooser<'_> {
         };
         (0..documents.keys.len()).map(choose).collect()
     }
+}
+
+fn value(texts: Option<&StringArray>, row: usize) -> Option<&str> {
+    let texts = texts.filter(|texts| row < texts.len() && texts.is_valid(row));
+    texts.map(|texts| texts.value(row))
 }
 
 fn unusable(reason: Unusable) -> Reason {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use arrow_array::RecordBatch;
 use mesh_archive::{Marks, Table, Watch};
+use mesh_core::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -29,6 +30,8 @@ pub(crate) struct Survey {
     pub(crate) distinct: u64,
     /// Bytes of all inputs.
     pub(crate) bytes: u64,
+    /// The sum of what tells the inputs of each document apart: no edit leaves it as it was.
+    inputs: u128,
 }
 
 /// What chunks are done by, of what is known of an archive's documents.
@@ -57,7 +60,7 @@ impl Survey {
         columns.extend(inputs.iter().filter(|name| *name != key).cloned());
         let (mut keys, mut texts) = (KeyIndex::builder()?, KeyIndex::builder()?);
         let mut starts = vec![0; table.files().len()];
-        let (mut rows, mut bytes, mut failed) = (0, 0, None);
+        let (mut rows, mut bytes, mut sum, mut failed) = (0, 0, 0u128, None);
         let marks = table.scan(&columns, watch, "read the keys", &mut |found| {
             if let Some(start) = starts.get_mut(found.file)
                 && found.first == 0
@@ -66,10 +69,13 @@ impl Survey {
             }
             for row in 0..found.batch.num_rows() {
                 let mut add = || {
-                    if let Some(key) = text_in(&found.batch, key, row) {
-                        keys.add(KeyHash::of(&key), rows)?;
-                    }
                     let (hash, length) = input_hash(&found.batch, inputs, row);
+                    if let Some(key) = text_in(&found.batch, key, row) {
+                        let key = KeyHash::of(&key);
+                        // Whose input it is counts too: that two exchange theirs is an edit.
+                        sum = sum.wrapping_add(key.number().wrapping_mul(hash.number() | 1));
+                        keys.add(key, rows)?;
+                    }
                     bytes += length;
                     texts.add(hash, rows)
                 };
@@ -96,7 +102,14 @@ impl Survey {
             }
             Ok(())
         })?;
-        Ok(Self { marks, rows, starts, doubles, repeated, distinct, bytes })
+        Ok(Self { marks, rows, starts, doubles, repeated, distinct, bytes, inputs: sum })
+    }
+
+    /// What tells this state of a table in a database from another, if it is of one: files tell by
+    /// themselves.
+    pub(crate) fn moment(&self) -> Option<Digest> {
+        let keys = self.marks.identity()?;
+        Some(Digest::of(&[keys.as_bytes().as_slice(), &self.inputs.to_be_bytes()].concat()))
     }
 
     /// What other machines need of it.

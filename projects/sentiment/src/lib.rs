@@ -6,6 +6,8 @@
 
 mod windows;
 
+use std::collections::HashMap;
+
 use mesh_core::{
     Answer, Example, LoadError, LongTextUse, ModelFiles, Project, Refusal, RefusalKind, Usage,
 };
@@ -112,7 +114,7 @@ pub struct EntitySentiment {
     pub start: Option<u64>,
     /// As it was given.
     pub end: Option<u64>,
-    /// The sentiment of the sentences that it is in.
+    /// The sentiment of all sentences that mention it; of the text, if none does.
     pub sentiment: Polarity,
 }
 
@@ -190,18 +192,32 @@ impl Sentiment {
         }
     }
 
-    fn entity(&self, text: &str, document: Polarity, entity: &Entity) -> EntitySentiment {
-        let near = around(text, &entity.entity_text);
-        // An entity that is not in the text as it was given: all that is known is the whole.
-        let sentiment = match near.is_empty() {
-            true => document,
-            false => {
-                let shares = self.shares(near.into_iter());
-                shares.map_or(document, |answer| answer.prediction.polarity())
-            }
+    /// The sentiment of the sentences that mention a name.
+    fn of_name(&self, text: &str, document: Polarity, name: &str) -> Polarity {
+        let near = around(text, name);
+        // A name that is not in the text as it was given: all that is known is the whole.
+        if near.is_empty() {
+            return document;
+        }
+        let shares = self.shares(near.into_iter());
+        shares.map_or(document, |answer| answer.prediction.polarity())
+    }
+
+    fn entities<'e>(
+        &self,
+        text: &str,
+        document: Polarity,
+        given: &'e [Entity],
+    ) -> Vec<EntitySentiment> {
+        // A name is mentioned several times, and each time is an entity.
+        let mut known: HashMap<&'e str, Polarity> = HashMap::new();
+        let entity = |entity: &'e Entity| {
+            let name = entity.entity_text.as_str();
+            let sentiment =
+                *known.entry(name).or_insert_with(|| self.of_name(text, document, name));
+            EntitySentiment::of(entity, sentiment)
         };
-        let Entity { entity_type, entity_text, score, sentence_index, start, end } = entity.clone();
-        EntitySentiment { entity_type, entity_text, score, sentence_index, start, end, sentiment }
+        given.iter().map(entity).collect()
     }
 
     fn answer(
@@ -222,12 +238,18 @@ impl Sentiment {
         }
         let Answer { prediction: shares, usage } = self.shares(windows.into_iter())?;
         let label = shares.polarity();
-        let entities = example.attributes.entities.as_ref().map(|entities| {
-            entities.iter().map(|entity| self.entity(text, label, entity)).collect()
-        });
+        let given = example.attributes.entities.as_deref();
+        let entities = given.map(|given| self.entities(text, label, given));
         let Shares { negative: negative_prob, positive: positive_prob } = shares;
         let prediction = Prediction { label, negative_prob, positive_prob, entities };
         Ok(Answer { prediction, usage })
+    }
+}
+
+impl EntitySentiment {
+    fn of(entity: &Entity, sentiment: Polarity) -> Self {
+        let Entity { entity_type, entity_text, score, sentence_index, start, end } = entity.clone();
+        Self { entity_type, entity_text, score, sentence_index, start, end, sentiment }
     }
 }
 

@@ -63,18 +63,30 @@ fn by_words(piece: &str) -> Vec<&str> {
     parts
 }
 
-/// The sentences that mention an entity: as it is written, else in any case.
+/// The sentences that mention an entity as a word or words of their own: as it is written, else in
+/// any case.
 pub(crate) fn around<'a>(text: &'a str, entity: &str) -> Vec<&'a str> {
     let entity = entity.trim();
     if entity.is_empty() {
         return Vec::new();
     }
-    let exact: Vec<_> = sentences(text).filter(|sentence| sentence.contains(entity)).collect();
+    let exact: Vec<_> = sentences(text).filter(|sentence| mentions(sentence, entity)).collect();
     if !exact.is_empty() {
         return exact;
     }
     let lower = entity.to_lowercase();
-    sentences(text).filter(|sentence| sentence.to_lowercase().contains(&lower)).collect()
+    sentences(text).filter(|sentence| mentions(&sentence.to_lowercase(), &lower)).collect()
+}
+
+/// Whether a sentence holds an entity, and not as a part of a longer word: `US` is not in `BUS`.
+fn mentions(sentence: &str, entity: &str) -> bool {
+    let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let (first, last) = (entity.chars().next(), entity.chars().next_back());
+    sentence.match_indices(entity).any(|(at, _)| {
+        let before = sentence.get(..at).and_then(|before| before.chars().next_back());
+        let after = sentence.get(at + entity.len()..).and_then(|after| after.chars().next());
+        !(is_word(first) && is_word(before) || is_word(last) && is_word(after))
+    })
 }
 
 #[cfg(test)]
@@ -94,6 +106,10 @@ mod tests {
         assert_eq!(around(text, "euros"), ["It cost 3.50 euros"]);
         assert_eq!(around(text, "HE DID"), ["He did!"]);
         assert!(around(text, "nobody").is_empty());
+        assert!(around(text, "euro").is_empty() && around(text, "he d").is_empty());
+        let text = "The BUS was late. Those in the US, in us all, and (US) liked it. Trust us.";
+        assert_eq!(around(text, "US"), ["Those in the US, in us all, and (US) liked it."]);
+        assert_eq!(around(text, "Us").len(), 2, "in any case, where it is not as written");
     }
 
     proptest! {

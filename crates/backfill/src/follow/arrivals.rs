@@ -3,12 +3,10 @@
 use std::{borrow::Cow, collections::BTreeMap, collections::HashMap, sync::Arc};
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
-use arrow_cast::cast;
-use arrow_json::ReaderBuilder;
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
-use mesh_archive::{Format, Table};
+use mesh_archive::{Format, NoDocument, Table, line_of, rows_of};
 use mesh_core::printable;
 use mesh_stream::Message;
 use parquet::{
@@ -67,9 +65,6 @@ struct Candidate<'m> {
     line: String,
 }
 
-/// The most bytes of a document; readers of archives take more, and columns no more than twice as
-/// much in all.
-const MAX_BYTES: usize = 32 << 20;
 /// Characters of a message that was refused that are kept.
 const SHOWN: usize = 500;
 /// What marks a column as JSON, as the readers of archives do.
@@ -89,7 +84,7 @@ impl Form {
                 let schema = table.schema()?;
                 let own = schema.fields().iter().filter(|field| !folders.contains(&field.name()));
                 let own = Arc::new(Schema::new(own.cloned().collect::<Vec<FieldRef>>()));
-                decode(&["{}"], &own).map_err(|error| {
+                rows_of(&["{}"], &own).map_err(|error| {
                     let what = "JSON has no form for the columns of the archive";
                     let help = "follow into an archive of JSONL";
                     BackfillError::usage("follow the stream", what, help).because(error)
@@ -163,9 +158,11 @@ impl Arrivals {
         let mut refused = Vec::new();
         let mut candidates = Vec::new();
         for message in messages {
-            match line(&message.payload) {
+            match line_of(&message.payload) {
                 Ok(line) => candidates.push(Candidate { message, line }),
-                Err((reason, detail)) => refused.push(refuse(message, None, reason, detail)),
+                Err(NoDocument { reason, detail }) => {
+                    refused.push(refuse(message, None, reason, detail));
+                }
             }
         }
         let (candidates, batch) = match form {
@@ -224,27 +221,6 @@ pub(super) fn refuse(
     }
 }
 
-/// A message as a line of JSONL, if it is an object of JSON; else why not.
-fn line(payload: &[u8]) -> Result<String, (&'static str, String)> {
-    let text = std::str::from_utf8(payload)
-        .map_err(|_| ("wrong-encoding", "it is not UTF-8".to_owned()))?;
-    if text.len() > MAX_BYTES {
-        let detail =
-            format!("it has {} bytes, of {MAX_BYTES} that a document may have", text.len());
-        return Err(("too-long", detail));
-    }
-    if let Err(error) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(text) {
-        return Err(("not-json", format!("it is no object of JSON: {error}")));
-    }
-    // JSON can write halves of characters, which are none.
-    let suspect = text.contains("\\ud") || text.contains("\\uD");
-    if suspect && let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
-        return Err(("wrong-encoding", format!("it holds half a character: {error}")));
-    }
-    // Outside of strings, where no raw line break can be, these are blanks.
-    Ok(text.trim().replace(['\n', '\r'], " "))
-}
-
 fn json_field(name: &str) -> Field {
     Field::new(name, DataType::Utf8, true)
         .with_metadata(HashMap::from([(JSON.0.to_owned(), JSON.1.to_owned())]))
@@ -275,12 +251,12 @@ fn typed<'m>(
     refused: &mut Vec<Refused>,
 ) -> Result<(Vec<Candidate<'m>>, RecordBatch), BackfillError> {
     let all: Vec<&str> = documents.iter().map(|document| document.line.as_str()).collect();
-    if let Ok(batch) = decode(&all, schema) {
+    if let Ok(batch) = rows_of(&all, schema) {
         return Ok((documents, batch));
     }
     let mut kept = Vec::new();
     for document in documents {
-        match decode(&[&document.line], schema) {
+        match rows_of(&[&document.line], schema) {
             Ok(_) => kept.push(document),
             Err(error) => {
                 let detail = format!("it does not fit the columns of the archive: {error}");
@@ -289,46 +265,8 @@ fn typed<'m>(
         }
     }
     let lines: Vec<&str> = kept.iter().map(|document| document.line.as_str()).collect();
-    let batch = decode(&lines, schema).map_err(arrow)?;
+    let batch = rows_of(&lines, schema).map_err(arrow)?;
     Ok((kept, batch))
-}
-
-fn decode(lines: &[&str], schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    if lines.is_empty() {
-        return Ok(RecordBatch::new_empty(schema.clone()));
-    }
-    let builder = ReaderBuilder::new(told(schema)).with_batch_size(lines.len());
-    let mut decoder = builder.build_decoder()?;
-    for line in lines {
-        let mut bytes = line.as_bytes();
-        while !bytes.is_empty() {
-            let read = decoder.decode(bytes)?;
-            if read == 0 {
-                break;
-            }
-            bytes = bytes.get(read..).unwrap_or_default();
-        }
-        decoder.decode(b"\n")?;
-    }
-    let batch = decoder.flush()?;
-    let missing = || ArrowError::JsonError("rows are missing".into());
-    let batch = batch.filter(|batch| batch.num_rows() == lines.len()).ok_or_else(missing)?;
-    let columns = batch.columns().iter().zip(schema.fields());
-    let columns = columns.map(|(column, field)| cast(column, field.data_type()));
-    RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)
-}
-
-/// A schema as the reader of JSON knows it: it knows zones by their hours, and not by the name that
-/// most files have.
-fn told(schema: &SchemaRef) -> SchemaRef {
-    let field = |field: &FieldRef| match field.data_type() {
-        DataType::Timestamp(unit, Some(zone)) if matches!(&**zone, "UTC" | "Etc/UTC" | "Z") => {
-            let kind = DataType::Timestamp(*unit, Some("+00:00".into()));
-            Arc::new(Field::clone(field).with_data_type(kind))
-        }
-        _ => field.clone(),
-    };
-    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }
 
 fn arrow(error: ArrowError) -> BackfillError {

@@ -7,10 +7,11 @@ use mesh_core::ProjectName;
 
 use crate::{
     BackfillError, Enricher, OpenArchive,
-    job::{Job, ProjectJob, columns_of, in_order, taken},
+    job::{Job, ProjectJob},
     plan::{Only, PLAN_FORMAT, Plan},
     pointer::Current,
     survey::Survey,
+    takes::{columns_of, in_order, taken, tells},
 };
 
 impl Job {
@@ -23,16 +24,16 @@ impl Job {
         let enrichers = in_order(&archive, enrichers)?;
         let schema = archive.table.schema()?;
         let doing = |name: &str| enrichers.iter().any(|e| e.name().as_str() == name);
-        let (mut projects, mut inputs) = (Vec::new(), BTreeSet::new());
+        let (mut projects, mut inputs) = (Vec::<ProjectJob>::new(), BTreeSet::new());
         for enricher in &enrichers {
-            let project = ProjectJob::new(&archive, enricher, &Current::default(), None, key)?;
+            let mut project = ProjectJob::new(&archive, enricher, &Current::default(), None, key)?;
+            let silent = |other: &str| !doing(other) && is_another(other, enricher.name());
+            project.do_without(enricher, &schema, &silent)?;
             for column in columns_of(&project.plan) {
                 match taken(&schema, &column) {
-                    Some((other, _)) if doing(other) => {}
-                    Some((other, _)) if is_another(other, enricher.name()) => {
-                        let what = format!("{} takes `{column}`", project.plan.project);
-                        let help = format!("follow with both: `--project {other}` too");
-                        return Err(BackfillError::usage("follow the stream", what, help));
+                    Some((other, field)) if doing(other) => {
+                        let told = projects.iter().find(|p| p.plan.project.as_str() == other);
+                        told.map_or(Ok(()), |told| tells(other, &told.plan.columns, field))?;
                     }
                     _ => drop(inputs.insert(column)),
                 }

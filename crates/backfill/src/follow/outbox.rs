@@ -12,7 +12,7 @@ use serde_json::{Value, json, value::RawValue};
 use crate::{
     BackfillError, BackfillErrorKind,
     chunk::Made,
-    columns::{ENRICHED_AT, MODEL_DIGEST, MODEL_VERSION},
+    columns::STAMP,
     follow::arrivals::{Arrivals, Refused, refuse},
     inputs::{json_in, text_in},
     job::{Job, ProjectJob},
@@ -139,7 +139,7 @@ impl<'a> Told<'a> {
         };
         if let Some(row) = self.rows.get(key) {
             let own = self.project.columns.names().iter().map(String::as_str);
-            for column in own.chain([MODEL_VERSION, MODEL_DIGEST, ENRICHED_AT]) {
+            for column in own.chain(STAMP) {
                 let value = json_in(&self.made.batch, column, *row);
                 put(column, value.as_deref().unwrap_or("null"));
             }

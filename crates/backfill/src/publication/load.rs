@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::Publication;
 use crate::{
     BackfillError, BackfillErrorKind,
-    columns::{ENRICHED_AT, MODEL_DIGEST, MODEL_VERSION, WHOLE},
+    columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION, WHOLE},
     generation::Generation,
 };
 
@@ -227,6 +227,7 @@ impl Publication {
             (MODEL_VERSION, "bigint NOT NULL"),
             (MODEL_DIGEST, "text NOT NULL"),
             (ENRICHED_AT, "timestamptz NOT NULL"),
+            (INPUT_DIGEST, "text"),
         ];
         let stamp = stamp.map(|(name, kind)| Column {
             name: name.into(),

@@ -6,7 +6,7 @@ use mesh_postgres::quoted;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::{Publication, lost};
-use crate::{BackfillError, pointer::Current};
+use crate::{BackfillError, columns::INPUT_DIGEST, pointer::Current};
 
 /// Names and types of the columns of a table or view, in their order.
 const COLUMNS: &str = "
@@ -72,10 +72,20 @@ impl Publication {
         table: &str,
     ) -> Result<(), sqlx::Error> {
         let has = self.column_list(connection, view).await?;
-        let wants = self.column_list(connection, table).await?;
+        let mut wants = self.column_list(connection, table).await?;
+        let noted = format!("{INPUT_DIGEST} text");
+        // A table of an older `mesh` has no such column. A view can get one, and not lose it again.
+        let also = match wants.contains(&noted) {
+            true => String::new(),
+            false => {
+                wants.push(noted);
+                format!(", NULL::text AS {INPUT_DIGEST}")
+            }
+        };
         let (shown, source) = (self.names.sql(view), self.names.sql(table));
-        let select = |word: &str| format!("CREATE {word} VIEW {shown} AS SELECT * FROM {source}");
-        if has.is_empty() || has == wants {
+        let select =
+            |word: &str| format!("CREATE {word} VIEW {shown} AS SELECT *{also} FROM {source}");
+        if wants.starts_with(&has) {
             return self.execute(connection, select("OR REPLACE")).await;
         }
         let grants = sqlx::query(GRANTS).bind(&self.documents.schema).bind(view);

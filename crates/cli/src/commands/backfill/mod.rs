@@ -4,15 +4,20 @@ pub(crate) mod follow;
 mod show;
 mod worker;
 
-use std::{collections::BTreeSet, path::Path, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use mesh_archive::Watch;
 use mesh_backfill::{
     ArchiveFile, BackfillError, Cluster, Differences, Enricher, Job, Ledger, Moved, Only,
     OpenArchive, Plan, Removal, RunLimits, RunReport, Selection, Service, Sharing,
 };
-use mesh_core::{Alias, ModelVersion, ProjectName};
-use mesh_pipeline::{Workspace, deployed, version_of};
+use mesh_core::{Alias, ModelVersion, ProjectName, ProjectSchema};
+use mesh_pipeline::{ProjectFolder, Workspace, deployed, version_of};
 use mesh_store::{BackfillId, BackfillRecord, BackfillState, Wanted};
 use serde_json::json;
 use tokio::{runtime::Handle, task::block_in_place};
@@ -86,8 +91,19 @@ impl Desk<'_> {
         block_in_place(|| file.open(&self.ledger.runtime, &self.context.cancel))
     }
 
+    /// The contracts of the workspace's projects; those that this program has no code for tell
+    /// nothing.
+    fn contracts(&self) -> BTreeMap<String, ProjectSchema> {
+        let contract = |project: &ProjectFolder| {
+            let registration = self.context.projects.registration(project).ok()?;
+            Some((project.name().to_string(), registration.schema()))
+        };
+        self.workspace.projects().iter().filter_map(contract).collect()
+    }
+
     /// Loads what answers for projects, each named with or without a version.
     async fn enrichers(&self, named: &[String]) -> Result<Vec<Enricher>, CliError> {
+        let contracts = Arc::new(self.contracts());
         let mut enrichers = Vec::new();
         let mut seen = BTreeSet::new();
         for named in named {
@@ -124,6 +140,7 @@ impl Desk<'_> {
                 version: model.version,
                 digest,
                 predictor,
+                workspace: Arc::clone(&contracts),
             });
         }
         Ok(enrichers)

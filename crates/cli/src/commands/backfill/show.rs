@@ -28,6 +28,7 @@ pub(super) fn estimate(estimate: &Estimate, rows: &Rows) {
             project.version,
             rate.unwrap_or_default()
         ));
+        without(&project.without);
         line("to be done", project.todo, reasons(&project.why));
         line("left", project.skipped.values().sum(), reasons(&project.skipped));
         line("rejected", project.rejected.values().sum(), reasons(&project.rejected));
@@ -57,6 +58,16 @@ pub(super) fn estimate(estimate: &Estimate, rows: &Rows) {
     }
 }
 
+/// The fields that a project is asked without.
+fn without(fields: &BTreeMap<String, String>) {
+    for (field, column) in fields {
+        let other = column.split('.').next().unwrap_or(column);
+        output::line(format!(
+            "  without `{field}`: {other} has told nothing here, and is not named"
+        ));
+    }
+}
+
 pub(super) fn report(report: &RunReport) {
     let resumed = match report.resumed {
         0 => String::new(),
@@ -72,6 +83,7 @@ pub(super) fn report(report: &RunReport) {
     ));
     for (project, counts) in &report.projects {
         output::line(format!("  {project:<20} {}", told(counts)));
+        report.without.get(project).into_iter().for_each(without);
     }
     let id = report.id;
     if report.projects.values().any(|counts| counts.rejected > 0) {

@@ -42,7 +42,7 @@ pub struct Enricher {
     /// The model.
     pub predictor: Arc<dyn Predictor>,
     /// The contracts of all projects of the workspace, by name: what they could tell.
-    pub workspace: Arc<BTreeMap<String, ProjectSchema>>,
+    pub contracts: Arc<BTreeMap<String, ProjectSchema>>,
 }
 
 /// Which rows of an archive are to be done.
@@ -97,6 +97,7 @@ struct Draft {
 pub(crate) struct ProjectJob {
     pub(crate) plan: ProjectPlan,
     pub(crate) manifest: Arc<ProjectManifest>,
+    pub(crate) contracts: Arc<BTreeMap<String, ProjectSchema>>,
     pub(crate) schema: ProjectSchema,
     pub(crate) predictor: Arc<dyn Predictor>,
     /// A service that answers in the predictor's place.
@@ -442,6 +443,7 @@ impl ProjectJob {
         Ok(Self {
             plan,
             manifest: Arc::clone(&enricher.manifest),
+            contracts: Arc::clone(&enricher.contracts),
             schema,
             predictor: Arc::clone(&enricher.predictor),
             remote: None,

@@ -1,7 +1,7 @@
 //! A backfill that several machines work on: what they need to know of it, and what they do.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use mesh_archive::Span;
 use mesh_core::{
-    Cancel, ModelVersion, NoProgress, Progress, ProjectName, Unit,
+    Cancel, ModelVersion, NoProgress, Progress, ProjectName, ProjectSchema, Unit,
     manifest::{ArchiveManifest, ProjectManifest},
 };
 use miette::Diagnostic;
@@ -36,6 +36,8 @@ struct Shared {
     /// Where models are.
     store: String,
     projects: Vec<ProjectManifest>,
+    /// The contracts of all projects of the workspace.
+    contracts: BTreeMap<String, ProjectSchema>,
 }
 
 const FORMAT: u32 = 1;
@@ -103,6 +105,8 @@ pub struct Wanted<'a> {
     pub version: ModelVersion,
     /// Its digest.
     pub digest: &'a str,
+    /// The contracts of all projects of the workspace.
+    pub contracts: &'a Arc<BTreeMap<String, ProjectSchema>>,
 }
 
 /// What loads models on a machine.
@@ -152,6 +156,7 @@ impl Job {
             survey: self.survey.share(),
             store: with.store.clone(),
             projects: self.projects.iter().map(|p| ProjectManifest::clone(&p.manifest)).collect(),
+            contracts: BTreeMap::clone(&first.contracts),
         };
         let bytes = serde_json::to_vec(&shared).unwrap_or_default();
         first.place.replace(FILE, Bytes::from(bytes))?;
@@ -233,6 +238,7 @@ impl<E: Diagnostic + Send + Sync + 'static> Worker<E> {
         let archive = file.open(&self.runtime, &Cancel::new()).map_err(told)?;
         let place = archive.generation(task.project.as_str(), &task.generation);
         let shared = Shared::read(&place).map_err(told)?;
+        let contracts = Arc::new(shared.contracts);
         let mut enrichers = Vec::new();
         for (manifest, plan) in shared.projects.into_iter().zip(&shared.plan.projects) {
             let wanted = Wanted {
@@ -241,6 +247,7 @@ impl<E: Diagnostic + Send + Sync + 'static> Worker<E> {
                 manifest: &Arc::new(manifest),
                 version: plan.version,
                 digest: &plan.digest,
+                contracts: &contracts,
             };
             enrichers.push((self.load)(wanted).map_err(|error| self.failure(&error))?);
         }

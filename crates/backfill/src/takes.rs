@@ -60,12 +60,12 @@ impl ProjectJob {
 impl Enricher {
     /// Whether a project of the workspace could tell a field, also if it has told nothing yet.
     fn could_take(&self, other: &str, field: &str) -> Result<(), BackfillError> {
-        let Some(schema) = self.workspace.get(other) else {
+        let Some(schema) = self.contracts.get(other) else {
             let what = format!(
                 "{} takes `{other}.{field}`, and there is no such column, and no project `{other}`",
                 self.name()
             );
-            let hint = did_you_mean(other, self.workspace.keys().map(String::as_str));
+            let hint = did_you_mean(other, self.contracts.keys().map(String::as_str));
             let help = format!("{hint}`input` in [backfill] of {} says what it takes", self.name());
             return Err(BackfillError::usage(ACTION, what, help));
         };

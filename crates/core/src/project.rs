@@ -2,7 +2,7 @@ use std::{any::Any, borrow::Cow, fmt, path::PathBuf, sync::Arc};
 
 use miette::Diagnostic;
 use schemars::JsonSchema;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 use crate::{ModelVersion, ProjectName, manifest::ProjectManifest};
@@ -148,7 +148,7 @@ pub struct LoadError {
 }
 
 /// The JSON schemas of a project's contract.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProjectSchema {
     /// Of `attributes` in a request.
     pub attributes: schemars::Schema,

@@ -95,7 +95,7 @@ impl Desk<'_> {
     /// nothing.
     fn contracts(&self) -> BTreeMap<String, ProjectSchema> {
         let contract = |project: &ProjectFolder| {
-            let registration = self.context.projects.registration(project).ok()?;
+            let registration = self.context.projects.registration(project.manifest()).ok()?;
             Some((project.name().to_string(), registration.schema()))
         };
         self.workspace.projects().iter().filter_map(contract).collect()
@@ -140,7 +140,7 @@ impl Desk<'_> {
                 version: model.version,
                 digest,
                 predictor,
-                workspace: Arc::clone(&contracts),
+                contracts: Arc::clone(&contracts),
             });
         }
         Ok(enrichers)

@@ -72,7 +72,7 @@ fn load(
     runtime: &Handle,
     wanted: Wanted<'_>,
 ) -> Result<Enricher, CliError> {
-    let Wanted { root, store, manifest, version, digest } = wanted;
+    let Wanted { root, store, manifest, version, digest, contracts } = wanted;
     let compiled = match digest.parse::<Digest>() {
         Ok(digest) => {
             let elsewhere = store.contains("://");
@@ -90,8 +90,8 @@ fn load(
     };
     let files = ModelFiles { manifest: Arc::clone(manifest), compiled, version };
     let predictor = projects.registration(manifest)?.load(&files)?;
-    let (manifest, digest) = (Arc::clone(manifest), digest.to_owned());
-    Ok(Enricher { manifest, version, digest, predictor })
+    let (manifest, contracts) = (Arc::clone(manifest), Arc::clone(contracts));
+    Ok(Enricher { manifest, version, digest: digest.to_owned(), predictor, contracts })
 }
 
 /// The folder of the user's cache.

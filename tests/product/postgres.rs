@@ -442,8 +442,9 @@ fn a_server_that_is_restarted_is_waited_for_and_one_that_stays_away_stops_the_ru
 
     newer(&workspace);
     let mut again = server.with(&workspace, args);
-    let child = again.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = again.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     until("the second has begun", || {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before");
         let all = told(&server, &workspace, ["backfill", "status", "--json"]);
         all[0]["id"] == 2 && all[0]["done"].as_u64().is_some_and(|done| done > 0)
     });

@@ -81,9 +81,10 @@ bench-language: tools ## texts per second and answers of the language model, bes
 	$(CARGO) build --release --quiet -p mlmesh -p mesh-bench
 	bench/venv.sh && bench/.venv/bin/python bench/language.py
 
-bench-backfill: tools ## backfills beside the engine alone, the plan's estimate, memory, cutover
+bench-backfill: tools ## backfills beside ONNX Runtime, Beam, Spark and the engine alone; cutover
+	@scripts/tools.sh java
 	$(CARGO) build --release --quiet -p mlmesh -p mesh-bench
-	bench/venv.sh && bench/.venv/bin/python bench/backfill.py
+	bench/venv.sh backfill && bench/.venv/bin/python bench/backfill.py
 
 bench-ner: tools ## quality and words per second of the tagger
 	$(CARGO) build --release --quiet -p mlmesh -p mesh-bench

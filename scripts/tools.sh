@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What building, fetching and testing need beyond rustup: a C compiler (SQLite and ring), pip
 # (pypi:// sources), curl (the README); with `tests`, also PostgreSQL and nats-server, whose programs
-# tests start as servers of their own. As root on Debian it is installed; else it is said what to
-# install.
+# tests start as servers of their own; with `java`, what Spark runs on. As root on Debian it is
+# installed; else it is said what to install.
 set -euo pipefail
 
 missing=()
@@ -15,6 +15,7 @@ if [ "${1:-}" = tests ]; then
   command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
     missing+=(postgresql)
 fi
+[ "${1:-}" != java ] || command -v java >/dev/null || missing+=(default-jre-headless)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -1,0 +1,216 @@
+"""Backfills beside what a user would write instead, each a program of its own.
+
+`backfill_onnx.py`, `backfill_beam.py` and `backfill_spark.py` read an archive of Parquet, answer
+its texts, and write the answers as Parquet. After each run they print a line,
+
+    {"done": 12.3, "work_s": 4.5}
+
+`done` being the clock (`time.monotonic`, of which a machine has one) when the answers were there,
+and `work_s` the seconds from before the documents were read. So what a user waits for is `done`
+less the clock when the program was started; a second run in the same process, where there is one,
+is of what is warm.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+
+import encoder_data
+from backfill_mesh import BENCH, answers, artifacts, backfill, give_up
+from encoder_graph import Graphs
+
+# Texts that the fastest batches and graph are chosen on, and the tokens of a batch to choose from:
+# with 1, each text is alone.
+TRIAL, TOKENS = 200, (1, 512, 1024, 2048)
+# The slowest takes some minutes; what takes longer than this hangs.
+DEADLINE_SECONDS = 1_200
+
+
+class Failed(Exception):
+    """Why a peer gave no answers."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long a peer took."""
+
+    whole: float
+    """Seconds from the start of the program to its answers."""
+    work: float
+    """Of these, from before the documents were read."""
+    warm: float
+    """Seconds of the work in the last run of the same process."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A program, and how its answers are compared with ours."""
+
+    name: str
+    command: tuple[str, ...]
+    runs: int
+    agreement: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]]
+
+    def run(self, archive: Path, output: Path) -> Run:
+        """Answers an archive."""
+        output.mkdir()
+        command = [sys.executable, *self.command, "--archive", str(archive)]
+        command += ["--output", str(output), "--runs", str(self.runs)]
+        libraries = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        with (output / "log").open("w+") as log:
+            started = time.monotonic()
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=os.environ | dict.fromkeys(libraries, "1"),
+                start_new_session=True,
+            )
+            try:
+                said, _ = process.communicate(timeout=DEADLINE_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise Failed(f"{self.name} took more than {DEADLINE_SECONDS} s") from None
+            if process.returncode:
+                log.seek(0)
+                last = log.read()[-2000:]
+                raise Failed(f"{self.name} ended with code {process.returncode}: {last}")
+        lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        return Run(lines[0]["done"] - started, lines[0]["work_s"], lines[-1]["work_s"])
+
+
+def topics(folder: Path, file: Path) -> None:
+    """What `news-topic` is, made by scikit-learn: the same data, n-grams and C."""
+    made = artifacts(folder, "news-topic")
+    card = json.loads((made["train"] / "card.json").read_text())
+    features = card["options"]["features"]
+    assert features["hash_buckets"] == 0 and features["char_ngrams"] == [0, 0]
+    parts = [pd.read_parquet(made["prepare"] / f"{part}.parquet") for part in ("train", "validation")]
+    rows = pd.concat(parts)
+    model = make_pipeline(
+        TfidfVectorizer(
+            ngram_range=tuple(features["word_ngrams"]),
+            min_df=features["min_documents"],
+            max_df=features["max_document_share"],
+            lowercase=features["lowercase"],
+            sublinear_tf=features["sublinear_tf"],
+            dtype=np.float32,
+        ),
+        LogisticRegression(C=card["chosen_c"], max_iter=1000),
+    )
+    joblib.dump(model.fit(rows["text"], rows["label"]), file)
+
+
+def same_labels(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, float]:
+    """How often both have the same label."""
+    label = ours["label"] if "label" in ours else ours["labels"].map(lambda all: all[0]["label"])
+    both = pd.concat([label, theirs["label"]], axis=1, join="inner", keys=["ours", "theirs"])
+    return {"compared": len(both), "same_label": float((both["ours"] == both["theirs"]).mean())}
+
+
+def cosines(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, float]:
+    """How alike the vectors are."""
+    both = ours[["embedding"]].join(theirs, how="inner", lsuffix="_ours", rsuffix="_theirs")
+    a, b = (np.stack(both[f"embedding_{whose}"]) for whose in ("ours", "theirs"))
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return {"compared": len(both), "cosine_mean": float(((a * b).sum(axis=1) / lengths).mean())}
+
+
+def frameworks(folder: Path) -> list[Peer]:
+    """Apache Beam and Spark, with a model of scikit-learn."""
+    model = folder / "topics.joblib"
+    topics(folder, model)
+    return [
+        Peer(name, (str(BENCH / f"backfill_{name}.py"), "--model", str(model)), 2, same_labels)
+        for name in ("beam", "spark")
+    ]
+
+
+def onnx(folder: Path) -> dict[str, Peer]:
+    """ONNX Runtime in int8 by project, with the graph and the batches that are fastest here."""
+    model = encoder_data.model()
+    graphs = Graphs.build(model, encoder_data.WORK / "encoder/graphs")
+    trial = folder / "trial.parquet"
+    documents = pd.read_parquet(folder / "some.parquet")
+    documents[:: max(1, len(documents) // TRIAL)][:TRIAL].to_parquet(trial)
+
+    def peer(graph: Path, tokens: int, *more: str, agreement=cosines) -> Peer:
+        command = (str(BENCH / "backfill_onnx.py"), "--graph", str(graph), *more)
+        command += ("--tokenizer", str(model / "tokenizer.json"), "--tokens", str(tokens))
+        return Peer("onnx", command, 1, agreement)
+
+    took = {}
+    for graph in graphs.ort["i8"].values():
+        for tokens in TOKENS:
+            output = folder / f"trial-{graph.stem}-{tokens}"
+            took[graph, tokens] = peer(graph, tokens).run(trial, output).work
+    graph, tokens = min(took, key=took.get)
+    print(json.dumps({
+        "onnx": graph.stem,
+        "tokens": tokens,
+        "trial_s": {f"{graph.stem}, {tokens}": seconds for (graph, tokens), seconds in took.items()},
+    }), flush=True)
+    head = str(artifacts(folder, "sentiment")["compile"])
+    return {
+        "embeddings": peer(graph, tokens),
+        "sentiment": peer(graph, tokens, "--head", head, agreement=same_labels),
+    }
+
+
+def beside(folder: Path, project: str, archive: str, texts: list[str], peer: Peer) -> dict:
+    """A backfill beside a peer, ours before and after it: ratios of what a user waits for, and of
+    the work without the start of either.
+    """
+    output = folder / f"{archive}-{project}-{peer.name}"
+    runs = [backfill(folder, archive, project)]
+    ours = answers(folder, archive, project)
+    give_up(folder, runs[0])
+    try:
+        theirs = peer.run(folder / f"{archive}.parquet", output)
+    except Failed as failed:
+        return {"project": project, "peer": peer.name, "failed": str(failed)}
+    runs.append(backfill(folder, archive, project))
+    give_up(folder, runs[1])
+    whole, work = (median(run[key] for run in runs) for key in ("wall", "seconds"))
+    told = pd.read_parquet(output / "0").set_index("id")
+    return {
+        "project": project,
+        "peer": peer.name,
+        "documents": len(texts),
+        "different": len(set(texts)),
+        "mesh_whole_s": whole,
+        "mesh_work_s": work,
+        "whole_s": theirs.whole,
+        "start_s": theirs.whole - theirs.work,
+        "work_s": theirs.work,
+        "warm_s": theirs.warm,
+        "mesh_documents_per_s": len(texts) / whole,
+        "documents_per_s": len(texts) / theirs.whole,
+        "ratio": theirs.whole / whole,
+        "ratio_without_start": theirs.warm / work,
+        **peer.agreement(ours, told),
+    }
+
+
+def all_beside(folder: Path, texts: dict[str, list[str]]) -> Iterator[dict]:
+    """Each peer, one after another."""
+    for peer in frameworks(folder):
+        yield beside(folder, "news-topic", "all", texts["all"], peer)
+    for project, peer in onnx(folder).items():
+        yield beside(folder, project, "some", texts["some"], peer)

@@ -81,7 +81,7 @@ bench-language: tools ## texts per second and answers of the language model, bes
 	$(CARGO) build --release --quiet -p mlmesh -p mesh-bench
 	bench/venv.sh && bench/.venv/bin/python bench/language.py
 
-bench-backfill: tools ## backfills beside ONNX Runtime, Beam, Spark and the engine alone; cutover
+bench-backfill: cluster ## backfills beside ONNX Runtime, Beam, Spark, a cluster and the engine alone
 	@scripts/tools.sh java
 	$(CARGO) build --release --quiet -p mlmesh -p mesh-bench
 	bench/venv.sh backfill && bench/.venv/bin/python bench/backfill.py

@@ -1,6 +1,7 @@
 """Backfills of Debian's package descriptions: beside the engine with nothing around it, the plan's
-estimate beside what it took, memory, cutover and rollback; and beside what a user would write
-instead, a script with pandas and ONNX Runtime, Apache Beam's RunInference, a pandas UDF of Spark.
+estimate beside what it took, memory, cutover and rollback; on a cluster of this machine; and beside
+what a user would write instead, a script with pandas and ONNX Runtime, Apache Beam's RunInference, a
+pandas UDF of Spark.
 
     make bench-backfill
 
@@ -12,8 +13,10 @@ import json
 import statistics
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import backfill_cluster
 import backfill_peers as peers
 from backfill_mesh import ROOT, THREADS, archives, artifacts, backfill, give_up, mesh, workspace
 
@@ -87,30 +90,43 @@ def told(result: dict) -> None:
     print(json.dumps(result), flush=True)
 
 
+def ours(folder: Path, texts: dict[str, list[str]], rounds: int) -> Iterator[dict]:
+    """Our own runs beside the engine alone."""
+    for project, archive, times in [
+        ("news-topic", "fewer", rounds),
+        ("news-topic", "all", rounds),
+        ("sentiment", "some", max(1, rounds // 2)),
+        ("embeddings", "some", max(1, rounds // 2)),
+    ]:
+        yield share(folder, project, archive, texts[archive], times)
+    yield moves(folder, "all")
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rows", type=int, default=6_000, help="documents for encoders")
     arguments.add_argument("--documents", type=int, default=0, help="documents for linear models")
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--only", choices=["mesh", "cluster", "peers"], help="a part of it")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         workspace(folder, ["news-topic", "sentiment", "embeddings"])
         sizes = {"some": options.rows, "fewer": 25_000, "all": options.documents}
         texts = archives(folder, sizes)
-        for project, archive, rounds in [
-            ("news-topic", "fewer", options.rounds),
-            ("news-topic", "all", options.rounds),
-            ("sentiment", "some", max(1, options.rounds // 2)),
-            ("embeddings", "some", max(1, options.rounds // 2)),
-        ]:
-            told(share(folder, project, archive, texts[archive], rounds))
-        try:
-            for result in peers.all_beside(folder, texts):
-                told(result)
-        except peers.Failed as failed:
-            told({"failed": str(failed)})
-        told(moves(folder, "all"))
+        cases = [("embeddings", "some"), ("sentiment", "some"), ("news-topic", "all")]
+        parts = {
+            "cluster": lambda: backfill_cluster.beside_one_process(folder, cases, options.rounds),
+            "peers": lambda: peers.all_beside(folder, texts),
+            "mesh": lambda: ours(folder, texts, options.rounds),
+        }
+        for part, results in parts.items():
+            if options.only in (None, part):
+                try:
+                    for result in results():
+                        told(result)
+                except peers.Failed as failed:
+                    told({"failed": str(failed)})
 
 
 if __name__ == "__main__":

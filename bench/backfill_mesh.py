@@ -79,9 +79,10 @@ def artifacts(folder: Path, project: str) -> dict[str, Path]:
     return {step["step"]: store / step["output"] for step in told["steps"]}
 
 
-def backfill(folder: Path, archive: str, project: str) -> dict:
+def backfill(folder: Path, archive: str, project: str, *more: str) -> dict:
     """A run over all documents; who asked gives it up afterwards."""
-    return mesh(folder, "backfill", "run", archive, project, "--all-rows", "--max-rejected", "1")
+    all_rows = ("--all-rows", "--max-rejected", "1")
+    return mesh(folder, "backfill", "run", archive, project, *all_rows, *more)
 
 
 def give_up(folder: Path, run: dict) -> None:

@@ -13,6 +13,7 @@ use std::{
 use crate::{
     cluster,
     database::Server,
+    s3::Buckets,
     support::{repository, signal, wait},
 };
 
@@ -149,9 +150,17 @@ fn the_commands_of_the_guide_to_projects_work() {
 
 #[test]
 fn the_commands_of_the_guide_to_backfills_work() {
-    let server = Server::start();
+    let (server, buckets) = (Server::start(), Buckets::serve());
+    let mail = buckets.root.path().join("bucket/mail");
+    fs::create_dir(&mail).unwrap();
+    for (part, first) in [("a.jsonl", 0), ("b.jsonl", 500)] {
+        let row = |n: usize| format!("{{\"id\":\"m{n}\",\"text\":\"The bank lost {n} shares\"}}\n");
+        let rows: String = (first..first + 500).map(row).collect();
+        fs::write(mail.join(part), rows).unwrap();
+    }
     let told = follow_with("docs/backfill.md", &["mesh.toml", "projects"], |shell| {
         server.name(shell);
+        shell.envs(buckets.environment());
         shell.env("PATH", cluster::path());
     });
     for expected in [
@@ -165,6 +174,7 @@ fn the_commands_of_the_guide_to_backfills_work() {
         "superseded",
         "1 removed",
         "nothing was rejected",
+        r#""id":"m0","text":"The bank lost 0 shares""#,
         "backfill 3 of news: 3,000 documents",
         "3,000 enriched",
         "1,000 without an answer",

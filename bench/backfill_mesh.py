@@ -44,6 +44,8 @@ def workspace(folder: Path, projects: list[str]) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     (folder / ".mesh").mkdir(exist_ok=True)
     (folder / ".mesh/sources").symlink_to(cache)
+    # What sentiment would take of ner is known by its manifest; nothing is told by it here.
+    shutil.copytree(ROOT / "projects/ner", folder / "projects/ner")
     for project in projects:
         shutil.copytree(ROOT / f"projects/{project}", folder / f"projects/{project}")
         manifest = folder / f"projects/{project}/project.toml"

@@ -12,6 +12,7 @@ use mesh_postgres::Database;
 use object_store::{ObjectStore, path::Path as ObjectPath};
 use tokio::runtime::Handle;
 
+mod blocks;
 mod chunks;
 mod json;
 mod keys;
@@ -28,6 +29,7 @@ pub use keys::KeyRange;
 pub use marks::{Marks, Span};
 
 use crate::{ArchiveError, ArchiveErrorKind, Format, Unusable, Watch};
+use blocks::Blocks;
 use marks::FileMarks;
 use place::{Bucket, Place};
 use plan::Plan;
@@ -56,6 +58,7 @@ struct Inner {
     own: OnceLock<Vec<FieldRef>>,
     /// What the files that were read last say of themselves, with their numbers.
     heads: Mutex<VecDeque<(usize, Head)>>,
+    blocks: Blocks,
 }
 
 /// A file of a table, as it was when the table was opened.
@@ -162,8 +165,8 @@ impl Table {
         format: Format,
         source: Option<Source>,
     ) -> Self {
-        let (own, heads) = (OnceLock::new(), Mutex::default());
-        Self(Arc::new(Inner { files, places, source, format, own, heads }))
+        let (own, heads, blocks) = (OnceLock::new(), Mutex::default(), Blocks::default());
+        Self(Arc::new(Inner { files, places, source, format, own, heads, blocks }))
     }
 
     /// Whether it may be written while it is read: a table in a database.
@@ -303,10 +306,7 @@ impl Table {
         }
         let reading = self.reading(span.file, &plan, (&NoProgress, &cancel))?;
         let rows = reading.unchanged(sink, |sink| match self.head(&reading)? {
-            Head::Parquet(about) => {
-                let part = parquet::Part { first: span.first, rows: span.rows };
-                parquet::read(&reading, about, part, sink)
-            }
+            Head::Parquet(about) => self.parquet(&reading, about, span, sink),
             Head::Names(names) => text::read(&reading, self.0.format, &names, span, sink),
         })?;
         if rows < span.rows {
@@ -314,6 +314,50 @@ impl Table {
             return Err(ArchiveError::changed(reading.place.told(), how));
         }
         Ok(())
+    }
+
+    /// Reads the rows of a span of a Parquet file: by blocks, if it is one of many in a row.
+    fn parquet(
+        &self,
+        reading: &Reading<'_>,
+        about: ArrowReaderMetadata,
+        span: &Span,
+        sink: &mut dyn FnMut(Rows) -> Result<(), ArchiveError>,
+    ) -> Result<u64, ArchiveError> {
+        let all = parquet::rows(&about);
+        let length = Blocks::rows(parquet::bytes(&about, reading.plan) / all.max(1));
+        if !self.0.blocks.follows(span, length) {
+            let part = parquet::Part { first: span.first, rows: span.rows };
+            return parquet::read(reading, about, part, sink);
+        }
+        let end = span.first.saturating_add(span.rows).min(all);
+        let mut next = span.first;
+        while next < end {
+            let first = next - next % length;
+            let part = parquet::Part { first, rows: length.min(all - first) };
+            let key = (span.file, first, reading.plan.schema());
+            let block = self.0.blocks.get(key, || {
+                let mut batches = Vec::new();
+                let mut keep = |rows: Rows| {
+                    batches.push(rows.batch);
+                    Ok(())
+                };
+                parquet::read(reading, about.clone(), part, &mut keep)?;
+                Ok(batches)
+            })?;
+            let rows = part.rows.min(end - first) - (next - first);
+            let mut given = 0;
+            for batch in blocks::slices(&block, next - first, rows) {
+                let (file, first, broken) = (span.file, next + given, Vec::new());
+                given += batch.num_rows() as u64;
+                sink(Rows { file, first, batch, broken })?;
+            }
+            next += given;
+            if given < rows {
+                break;
+            }
+        }
+        Ok(next - span.first)
     }
 
     /// The table in a database, and it as a file.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    io,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -11,17 +12,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arrow_array::RecordBatch;
 use mesh_archive::{Span, Watch};
 use mesh_core::{Cancel, ModelVersion, NoProgress, Unit};
 use serde::Serialize;
 
 use crate::{
-    BackfillError,
+    BackfillError, BackfillErrorKind, Part,
     answers::AnswerLog,
     chunk::{Chunk, Work},
     generation,
     inputs::EnrichedRows,
-    job::Job,
+    job::{Job, ProjectJob},
     select::Choice,
 };
 
@@ -88,8 +90,20 @@ const BUDGET: Duration = Duration::from_secs(4);
 /// Blocks that are measured however long they take.
 const MIN_BLOCKS: usize = 6;
 const MAX_BLOCKS: usize = 4_000;
+/// How often what takes little is measured.
+const TRIES: usize = 9;
 /// What a machine's speed changes by itself, as a share.
 const NOISE: f64 = 0.03;
+
+/// What a part takes whatever is in it.
+#[derive(Debug, Clone, Copy)]
+struct EmptyPart {
+    bytes: f64,
+    /// Seconds to encode it.
+    encode: f64,
+    /// Seconds to look for it and to write it.
+    keep: f64,
+}
 
 /// What was measured of one block for one project.
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,6 +112,7 @@ struct Measured {
     rows: f64,
     /// Documents that were to be done.
     todo: f64,
+    /// Without those to encode a part that has no rows.
     seconds: f64,
     /// Rows of the part, and its bytes beyond those of an empty one.
     kept: f64,
@@ -110,14 +125,38 @@ impl Job {
     /// # Errors
     /// When the archive or an enrichment cannot be read.
     pub fn estimate(&self, threads: usize, watch: Watch<'_>) -> Result<Estimate, BackfillError> {
-        let (projects, todo) = self.count(watch)?;
+        let (projects, todo, reading) = self.count(watch)?;
         let blocks = self.blocks(&todo);
-        let measured = self.measure(&blocks, threads, watch)?;
-        Ok(self.conclude(projects, &measured, threads))
+        let parts = self.projects.iter().map(|project| self.part(project));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        let measured = self.measure(&blocks, &parts, threads, watch)?;
+        Ok(self.conclude(projects, &measured, &parts, reading, threads))
     }
 
-    /// Counts the choices for all documents; also says which chunks hold some to be done.
-    fn count(&self, watch: Watch<'_>) -> Result<(Vec<ProjectEstimate>, Vec<usize>), BackfillError> {
+    /// What a part of a project takes that has no rows.
+    fn part(&self, project: &ProjectJob) -> Result<EmptyPart, BackfillError> {
+        let folder = tempfile::tempdir().map_err(scratch)?;
+        let place = project.place.elsewhere(folder.path())?;
+        let batch = RecordBatch::new_empty(project.table.clone());
+        let bytes = generation::encode(&batch, self.key, &generation::Counts::default())?;
+        let encode = median(|_| {
+            generation::encode(&batch, self.key, &generation::Counts::default()).map(drop)
+        })?;
+        let write = median(|at| place.create(&Part::file(at), bytes.clone()).map(drop))?;
+        // Looking for what was written before a kill, and writing; of a bucket, how long it takes
+        // to answer.
+        let trip = median(|at| project.place.size(&Part::file(at)).map(drop))?;
+        let trips = if project.place.local().is_some() { trip } else { 2.0 * trip };
+        #[expect(clippy::cast_precision_loss, reason = "some thousand bytes")]
+        Ok(EmptyPart { bytes: bytes.len() as f64, encode, keep: write + trips })
+    }
+
+    /// Counts the choices for all documents; also says which chunks hold some to be done, and in
+    /// how many seconds all were read.
+    fn count(
+        &self,
+        watch: Watch<'_>,
+    ) -> Result<(Vec<ProjectEstimate>, Vec<usize>, f64), BackfillError> {
         let mut projects: Vec<ProjectEstimate> = self
             .projects
             .iter()
@@ -133,10 +172,12 @@ impl Job {
             })
             .collect();
         let task = watch.progress.begin("count", Some(self.survey.rows), Unit::Items);
-        let mut busy = Vec::new();
+        let (mut busy, mut reading) = (Vec::new(), Duration::ZERO);
         for (number, span) in self.spans.iter().enumerate() {
             watch.cancel.check()?;
+            let started = Instant::now();
             let chunk = Chunk::read(self, span)?;
+            reading += started.elapsed();
             let mut enriched = chunk.told(self)?;
             let mut any = false;
             for (project, told) in self.projects.iter().zip(&mut projects) {
@@ -172,7 +213,7 @@ impl Job {
             }
             task.advance(span.rows);
         }
-        Ok((projects, busy))
+        Ok((projects, busy, reading.as_secs_f64()))
     }
 
     /// Blocks of the chunks where there is something to do, in an order of which every beginning
@@ -208,13 +249,11 @@ impl Job {
     fn measure(
         &self,
         blocks: &[Span],
+        parts: &[EmptyPart],
         threads: usize,
         watch: Watch<'_>,
     ) -> Result<Vec<Vec<Measured>>, BackfillError> {
-        let folder = tempfile::tempdir().map_err(|error| {
-            let kind = crate::BackfillErrorKind::Write(std::env::temp_dir().display().to_string());
-            BackfillError::new("measure", kind).because(error)
-        })?;
+        let folder = tempfile::tempdir().map_err(scratch)?;
         let answers = AnswerLog::open(&folder.path().join("answers"))?;
         let task = watch.progress.begin("measure", None, Unit::Items);
         let (next, all) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -233,9 +272,9 @@ impl Job {
                         let Some(span) = blocks.get(at).filter(|_| !enough) else { return };
                         // The first one also loads what is needed once.
                         if !std::mem::replace(&mut warm, true) && blocks.len() > threads * 2 {
-                            drop(work.measure(span));
+                            drop(work.measure(span, parts));
                         }
-                        match work.measure(span) {
+                        match work.measure(span, parts) {
                             Ok(found) => {
                                 task.advance(span.rows);
                                 all.lock().unwrap_or_else(PoisonError::into_inner).push(found);
@@ -264,9 +303,14 @@ impl Job {
         &self,
         mut projects: Vec<ProjectEstimate>,
         measured: &[Vec<Measured>],
+        parts: &[EmptyPart],
+        reading: f64,
         threads: usize,
     ) -> Estimate {
-        let (mut seconds, mut bytes) = (Range::default(), Range::default());
+        let (chunks, threads_share) = (self.spans.len() as f64, 1.0 / threads.max(1) as f64);
+        let keeping: f64 = parts.iter().map(|part| part.encode + part.keep).sum();
+        let mut seconds = Range::about((reading + keeping * chunks) * threads_share);
+        let mut bytes = Range::about(parts.iter().map(|part| part.bytes * chunks).sum());
         let unique = self.survey.distinct as f64 / self.survey.rows.max(1) as f64;
         for (at, told) in projects.iter_mut().enumerate() {
             let own: Vec<Measured> =
@@ -274,17 +318,13 @@ impl Job {
             let todo = told.todo as f64 * unique;
             let time = ratio(own.iter().map(|block| (block.rows, block.seconds)));
             told.rows_per_second = (time.value > 0.0).then(|| 1.0 / time.value);
-            let scale = todo / threads.max(1) as f64;
-            seconds = seconds.plus(time.times(scale));
+            seconds = seconds.plus(time.times(todo * threads_share));
             let size = ratio(own.iter().map(|block| (block.kept, block.bytes)));
             // Of what is done, some is rejected: that leaves no row.
             let left = ratio(own.iter().map(|block| (block.todo, block.kept)));
             let kept =
                 told.todo as f64 * left.value.min(1.0) + told.skipped.values().sum::<u64>() as f64;
             bytes = bytes.plus(size.times(kept));
-            let empty = self.projects.get(at).and_then(|project| self.empty(project));
-            let overhead = empty.unwrap_or(0.0) * self.spans.len() as f64;
-            bytes = bytes.plus(Range { value: overhead, low: overhead, high: overhead });
         }
         Estimate {
             archive: self.plan.archive.to_string(),
@@ -300,35 +340,26 @@ impl Job {
                 as u64,
         }
     }
-
-    /// Bytes of a part without rows.
-    fn empty(&self, project: &crate::job::ProjectJob) -> Option<f64> {
-        let batch = arrow_array::RecordBatch::new_empty(project.table.clone());
-        let bytes = generation::encode(&batch, self.key, &generation::Counts::default()).ok()?;
-        #[expect(clippy::cast_precision_loss, reason = "some thousand bytes")]
-        Some(bytes.len() as f64)
-    }
 }
 
 impl Work<'_> {
     /// Does a block for every project, and says what it took; nothing is kept.
-    fn measure(&self, span: &Span) -> Result<Vec<Measured>, BackfillError> {
+    fn measure(&self, span: &Span, parts: &[EmptyPart]) -> Result<Vec<Measured>, BackfillError> {
         let chunk = Chunk::read(self.job, span)?;
         let mut enriched = chunk.told(self.job)?;
         let mut all = Vec::new();
-        for project in &self.job.projects {
+        for (project, part) in self.job.projects.iter().zip(parts) {
             let started = Instant::now();
             let made = self.make(project, &chunk, &enriched)?;
             let bytes = generation::encode(&made.batch, self.job.key, &made.counts)?.len();
             let seconds = started.elapsed().as_secs_f64();
-            let empty = self.job.empty(project).unwrap_or_default();
             #[expect(clippy::cast_precision_loss, reason = "counts of some documents")]
             all.push(Measured {
                 rows: made.asked as f64,
                 todo: (made.asked + made.counts.repeated) as f64,
-                seconds,
+                seconds: (seconds - part.encode).max(0.0),
                 kept: made.batch.num_rows() as f64,
-                bytes: (bytes as f64 - empty).max(0.0),
+                bytes: (bytes as f64 - part.bytes).max(0.0),
             });
             let rows = crate::chunk::beside(
                 &made.batch,
@@ -343,6 +374,11 @@ impl Work<'_> {
 }
 
 impl Range {
+    /// A value that was measured as a whole.
+    fn about(value: f64) -> Self {
+        Self { value, low: value * (1.0 - NOISE), high: value * (1.0 + NOISE) }
+    }
+
     fn plus(self, other: Self) -> Self {
         // Errors of different projects do not add up: their squares do.
         let spread = |one: f64, two: f64| one.hypot(two);
@@ -374,6 +410,23 @@ fn ratio(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> Range {
     };
     let spread = (1.96 * error).hypot(NOISE * value);
     Range { value, low: (value - spread).max(0.0), high: value + spread }
+}
+
+/// The median of the seconds that something takes, which is told how often it was tried.
+fn median(mut work: impl FnMut(usize) -> Result<(), BackfillError>) -> Result<f64, BackfillError> {
+    let mut seconds = Vec::new();
+    for at in 0..TRIES {
+        let started = Instant::now();
+        work(at)?;
+        seconds.push(started.elapsed().as_secs_f64());
+    }
+    seconds.sort_unstable_by(f64::total_cmp);
+    Ok(seconds.get(TRIES / 2).copied().unwrap_or_default())
+}
+
+fn scratch(error: io::Error) -> BackfillError {
+    let kind = BackfillErrorKind::Write(std::env::temp_dir().display().to_string());
+    BackfillError::new("measure", kind).because(error)
 }
 
 const fn gcd(mut one: usize, mut two: usize) -> usize {

@@ -56,6 +56,11 @@ impl Place {
         Self { store, prefix, local: None, runtime }
     }
 
+    /// Another folder of this machine.
+    pub(crate) fn elsewhere(&self, folder: &Path) -> Result<Self, BackfillError> {
+        Self::folder(folder, self.runtime.clone())
+    }
+
     /// The folder on this machine, if it is one.
     pub(crate) fn local(&self) -> Option<&Path> {
         self.local.as_deref()

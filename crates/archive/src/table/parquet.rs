@@ -16,7 +16,7 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData},
 };
 
-use super::{Reading, Rows, chunks::Chunks, place::Place};
+use super::{Reading, Rows, chunks::Chunks, place::Place, plan::Plan};
 use crate::{ArchiveError, ArchiveErrorKind, parquet::batch_rows};
 
 /// Which rows of a file are read, and how many.
@@ -40,6 +40,17 @@ pub(super) fn about(
 /// How many rows a file says it has.
 pub(super) fn rows(about: &ArrowReaderMetadata) -> u64 {
     u64::try_from(about.metadata().file_metadata().num_rows()).unwrap_or(0)
+}
+
+/// How many bytes the values of some columns have, by what a file says.
+pub(super) fn bytes(about: &ArrowReaderMetadata, plan: &Plan) -> u64 {
+    let is_read = |name: Option<&String>| plan.own.iter().any(|own| Some(own.name()) == name);
+    let groups = about.metadata().row_groups().iter();
+    let columns = groups.flat_map(|group| group.columns());
+    columns
+        .filter(|column| is_read(column.column_path().parts().first()))
+        .map(|column| u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX))
+        .fold(0, u64::saturating_add)
 }
 
 /// The columns of a file. Any value may be null: other files may have some that are.

@@ -56,6 +56,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The columns that were asked for.
+    pub(super) fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.schema)
+    }
+
     /// The columns that were asked for, from those that were read of some rows of a file.
     pub(super) fn batch(
         &self,

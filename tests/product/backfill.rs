@@ -49,7 +49,7 @@ pub fn with_archive(rows: usize) -> Workspace {
 }
 
 /// Trains another version; it becomes production.
-fn newer(workspace: &Workspace) {
+pub fn newer(workspace: &Workspace) {
     workspace.edit(MANIFEST, "model = \"linear\"", "model = \"linear\"\nlinear = { c = [0.001] }");
     workspace.mesh(["run", "reviews"]).ok();
     workspace.mesh(["model", "promote", "reviews", "2"]).ok();
@@ -68,7 +68,7 @@ pub fn live(workspace: &Workspace, archive: &str) -> BTreeMap<String, Value> {
 }
 
 /// The versions that told what readers see, with how many rows are of each.
-fn versions(rows: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
+pub fn versions(rows: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
     let mut versions = BTreeMap::new();
     for row in rows.values() {
         *versions.entry(row["reviews.model_version"].to_string()).or_default() += 1;

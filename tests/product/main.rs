@@ -25,6 +25,7 @@ mod follow;
 mod language;
 mod life;
 mod ner;
+mod outages;
 mod postgres;
 mod readme;
 mod regression;

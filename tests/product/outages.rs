@@ -328,7 +328,7 @@ fn a_store_that_is_busy_for_a_while_is_waited_for_and_one_that_stays_so_stops_th
 
     // For good: it gives up by itself, and says what did not answer, and how.
     let before = parts();
-    let mut child = command(&["backfill", "run", "mail", "reviews", "--all-rows"])
+    let child = command(&["backfill", "run", "mail", "reviews", "--all-rows"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -368,7 +368,9 @@ fn at(workspace: &Workspace, time: &str, args: &[&str]) -> Ran {
     command.args(["--exclude-monotonic", "-f", time]).arg(env!("CARGO_BIN_EXE_mesh")).args(args);
     let plain = mesh();
     let removed = plain.get_envs().filter(|(_, value)| value.is_none());
-    removed.for_each(|(name, _)| drop(command.env_remove(name)));
+    for (name, _) in removed {
+        command.env_remove(name);
+    }
     run(command.current_dir(workspace.path(".")).env("NO_COLOR", "1"))
 }
 

@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
 # What building, fetching and testing need beyond rustup: a C compiler (SQLite and ring), pip
 # (pypi:// sources), curl (the README); with `tests`, also PostgreSQL and nats-server, whose programs
+<<<<<<< HEAD
 # tests start as servers of their own; with `java`, what Spark runs on. As root on Debian it is
 # installed; else it is said what to install.
+=======
+# tests start as servers of their own, and faketime, which gives programs another clock. As root on
+# Debian it is installed; else it is said what to install.
+>>>>>>> faults
 set -euo pipefail
 
 missing=()
@@ -11,6 +16,7 @@ command -v curl >/dev/null || missing+=(curl ca-certificates)
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3 python3-pip)
 if [ "${1:-}" = tests ]; then
   command -v nats-server >/dev/null || missing+=(nats-server)
+  command -v faketime >/dev/null || missing+=(faketime)
   # Debian keeps the server's programs off the path.
   command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
     missing+=(postgresql)

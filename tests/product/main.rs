@@ -26,6 +26,7 @@ mod follow;
 mod language;
 mod life;
 mod ner;
+mod outages;
 mod postgres;
 mod readme;
 mod regression;

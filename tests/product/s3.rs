@@ -1,6 +1,16 @@
 //! The store and sources on S3: a real server with credentials, on loopback.
 
-use std::{fs, net::TcpListener, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -50,6 +60,37 @@ impl Buckets {
         Self { root, address }
     }
 
+    /// The file that an object is.
+    pub fn file(&self, object: &str) -> PathBuf {
+        self.root.path().join("bucket").join(object)
+    }
+
+    /// Something before the server that may say that it is busy.
+    pub fn behind_a_front(&self) -> Front {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (refuse, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let front = Front { address, refuse, refused };
+        let (refuse, refused) = (Arc::clone(&front.refuse), Arc::clone(&front.refused));
+        let server = self.address.trim_start_matches("http://").to_owned();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (server, refuse) = (server.clone(), Arc::clone(&refuse));
+                let refused = Arc::clone(&refused);
+                std::thread::spawn(move || {
+                    // Whoever goes away in the middle is none of ours to mind.
+                    let _ = pass(client?, &server, || {
+                        let busy = refuse.load(Ordering::SeqCst);
+                        refused.fetch_add(usize::from(busy), Ordering::SeqCst);
+                        busy
+                    });
+                    Ok::<(), std::io::Error>(())
+                });
+            }
+        });
+        front
+    }
+
     /// A command with the server's address and the credentials.
     pub fn with<const N: usize>(&self, workspace: &Workspace, args: [&str; N]) -> Command {
         let mut command = workspace.command(args);
@@ -66,6 +107,62 @@ impl Buckets {
             ("AWS_REGION", "eu-west-1".into()),
         ]
     }
+}
+
+/// What stands before a server, and answers in its place that it is busy.
+pub struct Front {
+    address: String,
+    refuse: Arc<AtomicBool>,
+    refused: Arc<AtomicUsize>,
+}
+
+impl Front {
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn refuse(&self, busy: bool) {
+        self.refuse.store(busy, Ordering::SeqCst);
+    }
+
+    /// How many requests it refused.
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
+    }
+}
+
+/// Passes one request on, and its answer back; or refuses it.
+fn pass(client: TcpStream, server: &str, busy: impl Fn() -> bool) -> std::io::Result<()> {
+    let mut from = BufReader::new(client.try_clone()?);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if from.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body)?;
+    let mut client = client;
+    if busy() {
+        let answer =
+            "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        return client.write_all(answer.as_bytes());
+    }
+    let mut server = TcpStream::connect(server)?;
+    // One request for a connection: so each is refused or passed by itself.
+    server.write_all(format!("{head}connection: close\r\n\r\n").as_bytes())?;
+    server.write_all(&body)?;
+    std::io::copy(&mut server, &mut client).map(drop)
 }
 
 #[test]

@@ -139,15 +139,22 @@ impl ArchiveError {
     }
 
     pub(crate) fn open(file: &Path, source: io::Error) -> Self {
+        let help = match source.kind() {
+            io::ErrorKind::PermissionDenied => Some("see to its rights: who runs this may not"),
+            io::ErrorKind::NotFound => Some("see that it is there, under that name"),
+            // A store in the place of a disk.
+            _ => source.get_ref().and_then(|inner| inner.downcast_ref()).map(remedy),
+        };
         let mut error = Self::read(file, source);
-        error.help = None;
+        error.help = help.map(ToOwned::to_owned);
         error
     }
 
     /// A store did not give what was asked for.
     pub(crate) fn store(file: &Path, source: object_store::Error) -> Self {
+        let help = remedy(&source).to_owned();
         let mut error = Self::read(file, source);
-        error.help = Some("see that it is there, and that you may read it".into());
+        error.help = Some(help);
         error
     }
 
@@ -169,6 +176,18 @@ impl ArchiveError {
     pub(crate) fn caused(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+}
+
+/// What to do about a store that does not give a file.
+fn remedy(error: &object_store::Error) -> &'static str {
+    use object_store::Error as Store;
+    match error {
+        Store::NotFound { .. } => "see that it is there, under that name",
+        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
+            "see that you may read it"
+        }
+        _ => "see that the store answers, and that you may read it, then go on",
     }
 }
 

@@ -57,12 +57,20 @@ pub(crate) struct Made {
     pub(crate) asked: u64,
 }
 
-/// What was answered now.
+/// A row of a part: the document, and where its answer is. That is one of two lists, what was
+/// answered now and what was told before, and a place in it.
+type PartRow = (usize, (usize, usize));
+
+/// What a part is made of.
 #[derive(Clone, Copy)]
-struct New<'a> {
+struct Answers<'a> {
+    /// What was answered now.
     predictions: &'a [Arc<str>],
     /// The digests of what was asked.
     inputs: &'a [String],
+    /// What was told before.
+    before: &'a Found,
+    rows: &'a [PartRow],
 }
 
 /// Requests answered in one call of a model.
@@ -192,8 +200,7 @@ impl Work<'_> {
         let mut counts = Counts { rows: chunk.rows() as u64, repeated, ..Counts::default() };
         let mut predictions: Vec<Arc<str>> = Vec::new();
         let mut inputs: Vec<String> = Vec::new();
-        // Of each row of the part: the document, and where its answer is.
-        let mut kept: Vec<(usize, (usize, usize))> = Vec::new();
+        let mut kept: Vec<PartRow> = Vec::new();
         let mut rejected: Vec<(usize, Reason)> = Vec::new();
         let mut answers = answers.into_iter();
         for (row, choice) in choices.into_iter().enumerate() {
@@ -218,8 +225,9 @@ impl Work<'_> {
         }
         let asked = todo.len() as u64 - repeated;
         counts.rejected = rejected.len() as u64;
-        let new = New { predictions: &predictions, inputs: &inputs };
-        let batch = self.table(project, chunk, new, (&before, &kept))?;
+        let (predictions, inputs) = (predictions.as_slice(), inputs.as_slice());
+        let told = Answers { predictions, inputs, before: &before, rows: &kept };
+        let batch = self.table(project, chunk, told)?;
         let rejects = match rejected.is_empty() {
             true => None,
             false => Some(self.rejects(chunk, &rejected)?),
@@ -299,12 +307,12 @@ impl Work<'_> {
         &self,
         project: &ProjectJob,
         chunk: &Chunk,
-        new: New<'_>,
-        (before, kept): (&Found, &[(usize, (usize, usize))]),
+        told: Answers<'_>,
     ) -> Result<RecordBatch, BackfillError> {
-        let places: Vec<(usize, usize)> = kept.iter().map(|(_, place)| *place).collect();
-        let count = new.predictions.len();
-        let decoded = project.columns.decode(new.predictions)?;
+        let Answers { predictions, inputs, before, rows } = told;
+        let places: Vec<(usize, usize)> = rows.iter().map(|(_, place)| *place).collect();
+        let count = predictions.len();
+        let decoded = project.columns.decode(predictions)?;
         let now = chrono::Utc::now().timestamp_millis();
         let version = project.plan.version.get();
         let stamps: [(&str, ArrayRef); 4] = [
@@ -314,11 +322,11 @@ impl Work<'_> {
                 ENRICHED_AT,
                 Arc::new(TimestampMillisecondArray::from(vec![now; count]).with_timezone("UTC")),
             ),
-            (INPUT_DIGEST, Arc::new(StringArray::from_iter_values(new.inputs))),
+            (INPUT_DIGEST, Arc::new(StringArray::from_iter_values(inputs))),
         ];
         let names = project.columns.names().iter().map(String::as_str);
         let new = names.zip(decoded).chain(stamps);
-        let mut columns = vec![self.keys(project, chunk, kept)?];
+        let mut columns = vec![self.keys(project, chunk, rows)?];
         for ((name, new), field) in new.zip(project.table.fields().iter().skip(1)) {
             let old = match before.batch.column_by_name(name) {
                 Some(old) => cast(old, field.data_type()).map_err(arrow)?,
@@ -333,7 +341,7 @@ impl Work<'_> {
         &self,
         project: &ProjectJob,
         chunk: &Chunk,
-        kept: &[(usize, (usize, usize))],
+        kept: &[PartRow],
     ) -> Result<ArrayRef, BackfillError> {
         let key = &self.job.plan.key_column;
         let kind = project.table.fields().first().map_or(DataType::Utf8, |f| f.data_type().clone());

@@ -83,8 +83,12 @@ pub struct Range {
     pub high: f64,
 }
 
-/// Documents of a block that is measured.
-const BLOCK: usize = 64;
+/// Documents of a block that is measured, at least: as many as a model is asked at once.
+const BLOCK: u64 = 64;
+/// Seconds that a block should take.
+const BLOCK_SECONDS: f64 = 0.02;
+/// Blocks by which that is found out.
+const PROBES: usize = 3;
 /// How long is measured.
 const BUDGET: Duration = Duration::from_secs(4);
 /// Blocks that are measured however long they take.
@@ -126,11 +130,17 @@ impl Job {
     /// When the archive or an enrichment cannot be read.
     pub fn estimate(&self, threads: usize, watch: Watch<'_>) -> Result<Estimate, BackfillError> {
         let (projects, todo, reading) = self.count(watch)?;
-        let blocks = self.blocks(&todo);
         let parts = self.projects.iter().map(|project| self.part(project));
         let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        // A block takes long enough to be measured, and no longer: of a fast model it is large.
+        let probe: Vec<Span> = self.blocks(&todo, BLOCK).into_iter().take(PROBES).collect();
+        let probed = self.measure(&probe, &parts, 1, watch)?;
+        let took = probed.iter().flatten().map(|block| block.seconds).sum::<f64>();
+        let blocks = self.blocks(&todo, block_rows(took / probed.len().max(1) as f64));
         let measured = self.measure(&blocks, &parts, threads, watch)?;
-        Ok(self.conclude(projects, &measured, &parts, reading, threads))
+        let sampled = blocks.iter().take(measured.len()).map(|block| block.rows).sum();
+        let estimate = self.conclude(projects, &measured, &parts, reading, threads);
+        Ok(Estimate { sampled, ..estimate })
     }
 
     /// What a part of a project takes that has no rows.
@@ -218,14 +228,14 @@ impl Job {
 
     /// Blocks of the chunks where there is something to do, in an order of which every beginning
     /// is spread over all of them.
-    fn blocks(&self, busy: &[usize]) -> Vec<Span> {
+    fn blocks(&self, busy: &[usize], size: u64) -> Vec<Span> {
         let mut blocks = Vec::new();
         for chunk in busy {
             let Some(span) = self.spans.get(*chunk) else { continue };
             let mut first = 0;
             while first < span.rows {
-                blocks.push((*chunk, first, (span.rows - first).min(BLOCK as u64)));
-                first += BLOCK as u64;
+                blocks.push((*chunk, first, (span.rows - first).min(size)));
+                first += size;
             }
         }
         // Steps of the golden section come near every place before they come back to one.
@@ -335,9 +345,7 @@ impl Job {
             seconds,
             bytes,
             threads,
-            sampled: (measured.len() * BLOCK)
-                .min(usize::try_from(self.survey.rows).unwrap_or(usize::MAX))
-                as u64,
+            sampled: 0,
         }
     }
 }
@@ -410,6 +418,17 @@ fn ratio(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> Range {
     };
     let spread = (1.96 * error).hypot(NOISE * value);
     Range { value, low: (value - spread).max(0.0), high: value + spread }
+}
+
+/// Documents of a block, if so many as a model is asked at once take so many seconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a number of documents; it saturates"
+)]
+fn block_rows(seconds: f64) -> u64 {
+    (BLOCK as f64 * BLOCK_SECONDS / seconds.max(1e-6)).max(BLOCK as f64) as u64
 }
 
 /// The median of the seconds that something takes, which is told how often it was tried.

@@ -1,5 +1,6 @@
 use std::{
-    fs,
+    error::Error as StdError,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -207,10 +208,12 @@ impl Place {
     /// Waits until all that was written lies on the disk.
     pub(crate) fn sync(&self) -> Result<(), BackfillError> {
         let Some(folder) = &self.local else { return Ok(()) };
-        let sync = || rustix::fs::syncfs(fs::File::open(folder)?).map_err(std::io::Error::from);
+        let sync = || rustix::fs::syncfs(fs::File::open(folder)?).map_err(io::Error::from);
         sync().map_err(|error| {
             let kind = BackfillErrorKind::Write(folder.display().to_string());
-            BackfillError::new("keep enrichments", kind).because(error)
+            BackfillError::new("keep enrichments", kind)
+                .because(error)
+                .help("see to the disk, then go on: what is done stays done")
         })
     }
 
@@ -226,14 +229,35 @@ impl Place {
     }
 
     fn unreadable(&self, name: &str, error: ObjectError) -> BackfillError {
+        let help = format!("{}: what is done stays done", remedy(&error, "read"));
         BackfillError::new("read enrichments", BackfillErrorKind::Read(self.shown(name)))
             .because(error)
-            .help("see that it may be read, then try again: what is done stays done")
+            .help(help)
     }
 
     fn unwritable(&self, name: &str, error: ObjectError) -> BackfillError {
+        let help = format!("{}: what is done stays done", remedy(&error, "write"));
         BackfillError::new("write enrichments", BackfillErrorKind::Write(self.shown(name)))
             .because(error)
-            .help("make room or see to the rights, then go on: what is done stays done")
+            .help(help)
+    }
+}
+
+/// What to do about a place that does not give or take files.
+fn remedy(error: &ObjectError, what: &str) -> String {
+    let (mut next, mut found) = (Some(error as &(dyn StdError + 'static)), None);
+    while let (Some(cause), None) = (next, found) {
+        found = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        next = cause.source();
+    }
+    match found {
+        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            "the disk is full: make room, then go on".into()
+        }
+        Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            format!("see that who runs this may {what} there, then go on")
+        }
+        Some(_) => "see to the disk, then go on".into(),
+        None => format!("see that the store answers, and lets you {what} there, then go on"),
     }
 }

@@ -12,7 +12,7 @@ use mesh_pipeline::{PipelineError, PipelineErrorKind};
 use mesh_prepare::PrepareError;
 use mesh_serve::ServeError;
 use mesh_source::SourceError;
-use mesh_store::StoreError;
+use mesh_store::{BackfillId, StoreError};
 use miette::Diagnostic;
 use serde_json::json;
 use thiserror::Error;
@@ -70,6 +70,19 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Serve(#[from] ServeError),
+    /// The models that a backfill was begun with cannot be loaded any more.
+    #[error("failed to go on with backfill {id}, whose models cannot be loaded")]
+    #[diagnostic(help(
+        "{}or give it up, `mesh backfill cancel {id}`, and begin anew with the version that there is",
+        source.help().map(|help| format!("{help}; ")).unwrap_or_default()
+    ))]
+    Gone {
+        /// The backfill.
+        id: BackfillId,
+        /// Why.
+        #[source]
+        source: Box<Self>,
+    },
     /// The operating system refused.
     #[error("failed to {action} {place}")]
     Io {
@@ -98,6 +111,16 @@ impl CliError {
 
     pub(crate) fn usage(action: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Usage { action: action.into(), help: help.into() }
+    }
+
+    /// What a backfill that was begun fails with, where its models are in the way.
+    pub(crate) fn of_begun(self, id: BackfillId) -> Self {
+        match self {
+            Self::Pipeline(_) | Self::Artifact(_) | Self::Load(_) => {
+                Self::Gone { id, source: Box::new(self) }
+            }
+            other => other,
+        }
     }
 
     /// The exit code of a program that ends with it.

@@ -38,6 +38,10 @@ pub enum StoreErrorKind {
     NotFound,
 }
 
+/// SQLite's code where the file beside the registry, that its connections share, cannot grow: it
+/// does so when the registry is opened, and calls a full disk an error of it.
+const NO_SHARED_MEMORY: u32 = 4874;
+
 impl StoreError {
     pub(crate) fn new(kind: StoreErrorKind, action: impl Into<String>) -> Self {
         Self { action: action.into(), kind, source: None, help: None }
@@ -64,11 +68,19 @@ impl StoreError {
             .help(
                 "the disk is full: free some space (`mesh gc` shows what may go), then run again",
             ),
-            io::ErrorKind::PermissionDenied => Self::new(StoreErrorKind::Io, action)
-                .because(source)
-                .help("check who owns the folder, and its permissions"),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::new(StoreErrorKind::Io, action)
+                    .because(source)
+                    .help("check who owns the folder, and that it may be written")
+            }
             _ => Self::new(StoreErrorKind::Io, action).because(source),
         }
+    }
+
+    fn full(action: String, source: sqlx::Error) -> Self {
+        Self::new(StoreErrorKind::DiskFull, action)
+            .because(source)
+            .help("the disk is full: free some space, then run again")
     }
 
     pub(crate) fn sql(action: &str, path: &Path, source: sqlx::Error) -> Self {
@@ -77,15 +89,17 @@ impl StoreError {
             .as_database_error()
             .and_then(|error| error.code())
             .and_then(|code| code.parse::<u32>().ok())
-            // The low byte is SQLite's primary result code, the rest its extension.
-            .map_or(0, |code| code & 0xff);
-        match code {
+            .unwrap_or_default();
+        // The low byte is SQLite's primary result code, the rest its extension.
+        match code & 0xff {
             5 | 6 => Self::new(StoreErrorKind::Locked, place)
                 .because(source)
                 .help("another program holds the registry; end it, or wait and run again"),
-            13 => Self::new(StoreErrorKind::DiskFull, place)
+            _ if code == NO_SHARED_MEMORY => Self::full(place, source),
+            13 => Self::full(place, source),
+            10 => Self::new(StoreErrorKind::Io, place)
                 .because(source)
-                .help("the disk is full: free some space, then run again"),
+                .help("the disk fails, or is full: see to it, then run again"),
             8 | 14 => Self::new(StoreErrorKind::Io, place)
                 .because(source)
                 .help("check that the file and its folder may be written"),

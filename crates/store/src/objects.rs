@@ -1,6 +1,8 @@
-use std::{collections::BTreeMap, env, fs, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, env, fs, path::PathBuf, sync::Arc, time::Duration};
 
-use object_store::{ObjectStore, aws::AmazonS3Builder, path::Path as ObjectPath};
+use object_store::{
+    BackoffConfig, ObjectStore, RetryConfig, aws::AmazonS3Builder, path::Path as ObjectPath,
+};
 use url::Url;
 
 use crate::{StoreError, StoreErrorKind};
@@ -46,10 +48,21 @@ pub fn open_objects(url: &str) -> Result<ObjectLocation, StoreError> {
             .with_virtual_hosted_style_request(false)
             .with_endpoint(endpoint);
     }
-    let store = builder.build().map_err(fail)?;
+    let store = builder.with_retry(patience()).build().map_err(fail)?;
     let path = ObjectPath::from_url_path(parsed.path())
         .map_err(|error| fail(object_store::Error::from(error)))?;
     Ok(ObjectLocation { store: Arc::new(store), path })
+}
+
+/// How long a store is waited for that is busy or does not answer: for a minute, as databases and
+/// services are, with pauses of up to five seconds.
+fn patience() -> RetryConfig {
+    let backoff = BackoffConfig {
+        init_backoff: Duration::from_millis(100),
+        max_backoff: Duration::from_secs(5),
+        base: 3.0,
+    };
+    RetryConfig { backoff, max_retries: 1_000, retry_timeout: Duration::from_secs(60) }
 }
 
 fn with_profile(mut builder: AmazonS3Builder) -> AmazonS3Builder {

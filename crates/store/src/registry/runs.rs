@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use mesh_core::{ArtifactDir, ArtifactKind, Digest, ProjectName, StepKey, StepName};
+use mesh_core::{ArtifactDir, Digest, ProjectName, StepKey, StepName};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{Row, sqlite::SqliteRow};
@@ -212,25 +212,6 @@ impl Registry {
         .await
         .map_err(self.sql("look up a run"))?;
         row.map(|row| self.run(&row)).transpose()
-    }
-
-    /// The artifacts that runs of a project left, newest first: digest and kind.
-    ///
-    /// # Errors
-    /// When the registry cannot be read.
-    pub async fn artifacts(
-        &self,
-        project: &ProjectName,
-    ) -> Result<Vec<(Digest, ArtifactKind)>, StoreError> {
-        let fail = self.sql("list artifacts");
-        let rows = sqlx::query(
-            "SELECT digest, kind FROM artifacts WHERE project = ? ORDER BY created_at DESC",
-        )
-        .bind(project.as_str())
-        .fetch_all(&self.pool)
-        .await
-        .map_err(fail)?;
-        rows.iter().map(|row| Ok((self.field(row, "digest")?, self.field(row, "kind")?))).collect()
     }
 
     /// Every project that the registry knows, whether or not its folder is still there.

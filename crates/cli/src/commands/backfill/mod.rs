@@ -263,7 +263,7 @@ impl Desk<'_> {
             let help = "`mesh backfill status` shows what can be done with it";
             return Err(CliError::usage(action, help));
         }
-        let job = self.again(&plan).await?;
+        let job = self.again(&plan).await.map_err(|error| error.of_begun(id))?;
         let differs = plan.differences(job.plan());
         if !differs.is_empty() {
             let action = format!("resume backfill {id}: something changed since it was begun");

@@ -1,10 +1,10 @@
 //! What fuzz targets share: a file to read, in a folder of the process.
 
 use std::{
-    env, fs,
+    env, fs, panic,
     path::{Path, PathBuf},
     process,
-    sync::OnceLock,
+    sync::{Once, OnceLock},
 };
 
 /// A folder of this process, in memory where there is such a place.
@@ -24,6 +24,13 @@ pub fn file(name: &str, input: &[u8]) -> PathBuf {
     let path = folder().join(name);
     fs::write(&path, input).expect("the file of a fuzz target");
     path
+}
+
+/// Lets panics unwind that the code under test catches by itself, where libFuzzer would end the
+/// process at once; those that nothing catches end it all the same.
+pub fn let_panics_be_caught() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| panic::set_hook(Box::new(|_| {})));
 }
 
 /// Bytes that start where numbers may, as those of a mapped file do.

@@ -1,14 +1,16 @@
 //! Writes a valid file for every target that reads one of ours, beside the tiny encoder that
 //! `docs/examples/tiny_bert.py` wrote to `seeds/tiny`.
 
-use std::{error::Error, fs, path::Path};
+use std::{error::Error, fs, path::Path, sync::Arc};
 
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use mesh_core::manifest::{Features, Precision, Scale};
 use mesh_engine::{
     Branch, EncoderOptions, LINEAR_FORMAT, LinearDescription, LinearModel, LogisticHead,
     ReferenceEncoder, Target, TreeModel, TreeNode, pack, pack_encoder, pack_trees,
 };
 use mesh_text::{FastText, pack_identifier};
+use parquet::arrow::ArrowWriter;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let seeds = Path::new("seeds");
@@ -53,7 +55,46 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = seeds.join("head");
     fs::create_dir_all(&folder)?;
     head.write(&folder)?;
-    seed("logistic_head", "tiny", &fs::read(folder.join(LogisticHead::WEIGHTS))?)
+    seed("logistic_head", "tiny", &fs::read(folder.join(LogisticHead::WEIGHTS))?)?;
+    for (which, name, bytes) in documents()? {
+        seed("archive", name, &[&[which], bytes.as_slice()].concat())?;
+    }
+    for (name, sql) in FILTERS {
+        seed("filter", name, sql.as_bytes())?;
+    }
+    let message =
+        r#"{"id": 2, "text": "a \u00df \n", "at": "2024-05-01T10:00:00Z", "list": [1.5, null]}"#;
+    seed("message", "document", message.as_bytes())
+}
+
+const FILTERS: [(&str, &str); 4] = [
+    ("compared", "t = 'a' and i >= 1 or f between -1.5 and 2e3 and not b"),
+    ("listed", "j in ('a', 1e3) or t not in ('12') and i is not null"),
+    ("like", "t like '%\\_%' escape '\\' or \"j\" not ilike 'A_'"),
+    ("times", "d > '2001-01-01T00:00:00Z' or d is null or b = true"),
+];
+
+/// Documents in every format, after the number that the target knows it by.
+fn documents() -> Result<Vec<(u8, &'static str, Vec<u8>)>, Box<dyn Error>> {
+    let jsonl =
+        "{\"id\": 1, \"text\": \"a \\u00df\"}\n\nno json\n{\"id\": null, \"more\": [1, {}]}";
+    let csv = "id,text\n1,\"a \"\"b\"\"\nc\"\n2,d,e\n3,\"open\n4,\u{ff}\n";
+    let texts = StringArray::from(vec![Some("a"), None, Some("c")]);
+    let numbers = Int64Array::from(vec![1, 2, 3]);
+    let batch = RecordBatch::try_from_iter([
+        ("id", Arc::new(numbers) as ArrayRef),
+        ("text", Arc::new(texts) as ArrayRef),
+    ])?;
+    let mut parquet = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut parquet, batch.schema(), None)?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(vec![
+        (0, "jsonl", jsonl.into()),
+        (1, "csv", csv.into()),
+        (2, "tsv", csv.replace(',', "\t").into()),
+        (3, "parquet", parquet),
+    ])
 }
 
 /// A small model as fastText writes it: two words, two labels, four buckets of which two are kept.

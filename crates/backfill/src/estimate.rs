@@ -16,14 +16,16 @@ use arrow_array::RecordBatch;
 use mesh_archive::{Span, Watch};
 use mesh_core::{Cancel, ModelVersion, NoProgress, Unit};
 use serde::Serialize;
+use tempfile::TempDir;
 
 use crate::{
     BackfillError, BackfillErrorKind, Part,
     answers::AnswerLog,
     chunk::{Chunk, Work},
-    generation,
+    generation::{self, MANIFEST},
     inputs::EnrichedRows,
     job::{Job, ProjectJob},
+    place::Place,
     select::Choice,
 };
 
@@ -100,13 +102,18 @@ const TRIES: usize = 9;
 const NOISE: f64 = 0.03;
 
 /// What a part takes whatever is in it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct EmptyPart {
+    /// Where parts are written while it is measured.
+    place: Place,
+    _folder: TempDir,
     bytes: f64,
     /// Seconds to encode it.
     encode: f64,
     /// Seconds to look for it and to write it.
     keep: f64,
+    /// Seconds to make a generation whole, once.
+    once: f64,
 }
 
 /// What was measured of one block for one project.
@@ -116,7 +123,7 @@ struct Measured {
     rows: f64,
     /// Documents that were to be done.
     todo: f64,
-    /// Without those to encode a part that has no rows.
+    /// Without those that a part takes whatever is in it.
     seconds: f64,
     /// Rows of the part, and its bytes beyond those of an empty one.
     kept: f64,
@@ -157,8 +164,15 @@ impl Job {
         // to answer.
         let trip = median(|at| project.place.size(&Part::file(at)).map(drop))?;
         let trips = if project.place.local().is_some() { trip } else { 2.0 * trip };
+        let once = median(|_| {
+            place.replace(MANIFEST, bytes.clone())?;
+            place.sync()?;
+            place.sync()
+        })?;
         #[expect(clippy::cast_precision_loss, reason = "some thousand bytes")]
-        Ok(EmptyPart { bytes: bytes.len() as f64, encode, keep: write + trips })
+        let length = bytes.len() as f64;
+        let keep = write + trips;
+        Ok(EmptyPart { place, _folder: folder, bytes: length, encode, keep, once })
     }
 
     /// Counts the choices for all documents; also says which chunks hold some to be done, and in
@@ -319,7 +333,8 @@ impl Job {
     ) -> Estimate {
         let (chunks, threads_share) = (self.spans.len() as f64, 1.0 / threads.max(1) as f64);
         let keeping: f64 = parts.iter().map(|part| part.encode + part.keep).sum();
-        let mut seconds = Range::about((reading + keeping * chunks) * threads_share);
+        let once: f64 = parts.iter().map(|part| part.once).sum();
+        let mut seconds = Range::about((reading + keeping * chunks) * threads_share + once);
         let mut bytes = Range::about(parts.iter().map(|part| part.bytes * chunks).sum());
         let unique = self.survey.distinct as f64 / self.survey.rows.max(1) as f64;
         for (at, told) in projects.iter_mut().enumerate() {
@@ -355,17 +370,21 @@ impl Work<'_> {
     fn measure(&self, span: &Span, parts: &[EmptyPart]) -> Result<Vec<Measured>, BackfillError> {
         let chunk = Chunk::read(self.job, span)?;
         let mut enriched = chunk.told(self.job)?;
-        let mut all = Vec::new();
+        let (mut all, file) = (Vec::new(), format!("{}-{}", span.file, span.first));
         for (project, part) in self.job.projects.iter().zip(parts) {
             let started = Instant::now();
             let made = self.make(project, &chunk, &enriched)?;
-            let bytes = generation::encode(&made.batch, self.job.key, &made.counts)?.len();
+            let part_of_it = generation::encode(&made.batch, self.job.key, &made.counts)?;
+            let bytes = part_of_it.len();
+            // What is busy is slower: it is written as a run writes it, with all threads at work.
+            project.place.size(&file)?;
+            part.place.replace(&file, part_of_it)?;
             let seconds = started.elapsed().as_secs_f64();
             #[expect(clippy::cast_precision_loss, reason = "counts of some documents")]
             all.push(Measured {
                 rows: made.asked as f64,
                 todo: (made.asked + made.counts.repeated) as f64,
-                seconds: (seconds - part.encode).max(0.0),
+                seconds: (seconds - part.encode - part.keep).max(0.0),
                 kept: made.batch.num_rows() as f64,
                 bytes: (bytes as f64 - part.bytes).max(0.0),
             });

@@ -126,8 +126,9 @@ def same_labels(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, float]:
 
 def cosines(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, float]:
     """How alike the vectors are."""
-    both = ours[["embedding"]].join(theirs, how="inner", lsuffix="_ours", rsuffix="_theirs")
-    a, b = (np.stack(both[f"embedding_{whose}"]) for whose in ("ours", "theirs"))
+    columns = [ours["embeddings"], theirs["embedding"]]
+    both = pd.concat(columns, axis=1, join="inner", keys=["ours", "theirs"])
+    a, b = (np.stack(both[whose]) for whose in ("ours", "theirs"))
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return {"compared": len(both), "cosine_mean": float(((a * b).sum(axis=1) / lengths).mean())}
 

@@ -85,10 +85,12 @@ pub(crate) struct Handing<'a> {
     alive: Mutex<Instant>,
 }
 
-/// The chunks that are left, and how long one takes.
+/// The chunks that are left, how long one takes, and who does them.
 struct Queue {
     chunks: VecDeque<usize>,
     seconds: Option<f64>,
+    /// By worker, how many tasks it does at once.
+    workers: HashMap<String, usize>,
 }
 
 /// How long a cluster may get nothing done before a run stops.
@@ -101,6 +103,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long what is under way is waited for once a run is to stop.
 const GRACE: Duration = Duration::from_secs(10);
 const BEAT: Duration = Duration::from_millis(100);
+/// Tasks that are handed out before any executor is known, and then for each of their threads: one
+/// that it does, and one that waits for it.
+const FIRST_TASKS: usize = 4;
+const TASKS_PER_THREAD: usize = 2;
 /// Seconds that a task should take: asking for one costs some hundredths.
 const TASK_SECONDS: f64 = 1.0;
 /// The weight of the last task in the mean of what a chunk takes.
@@ -200,18 +206,20 @@ impl<'a> Handing<'a> {
         stop: &'a Cancel,
     ) -> Result<Self, BackfillError> {
         let task = job.share(&cluster.sharing)?;
-        let queue = Mutex::new(Queue { chunks, seconds: None });
+        let queue = Mutex::new(Queue { chunks, seconds: None, workers: HashMap::new() });
         let alive = Mutex::new(Instant::now());
         Ok(Self { cluster, job, progress, stop, task, queue, alive })
     }
 
-    /// Hands out chunks until there are none, or somebody says stop.
-    pub(crate) fn until_none(&self, report: &Sender<Done>) {
-        loop {
-            let chunks = self.take();
-            let Some(first) = chunks.first().copied().filter(|_| !self.stop.is_cancelled()) else {
-                return;
+    /// Hands out chunks until there are none, or somebody says stop; `number` is that of who hands
+    /// them out, from 0: the first ones do as long as the cluster is small.
+    pub(crate) fn until_none(&self, number: usize, report: &Sender<Done>) {
+        while !self.stop.is_cancelled() {
+            let Some(chunks) = self.take(number) else {
+                thread::sleep(BEAT);
+                continue;
             };
+            let Some(first) = chunks.first().copied() else { return };
             let send = |done: Done| report.send(done).is_ok();
             let task = self.task.of(chunks);
             let told = match self.until_answered(&task) {
@@ -243,11 +251,16 @@ impl<'a> Handing<'a> {
         }
     }
 
-    /// The next chunks: as many as take a second, and fewer towards the end, so that all executors
-    /// end at once. That is guided self-scheduling (Polychronopoulos and Kuck, 1987).
-    fn take(&self) -> Vec<usize> {
+    /// The next chunks, none if none are left: as many as take a second, and fewer towards the end,
+    /// so that all executors end at once. That is guided self-scheduling (Polychronopoulos and Kuck,
+    /// 1987). Nothing for whoever is one too many for the executors that are known.
+    fn take(&self, number: usize) -> Option<Vec<usize>> {
         let mut queue = lock(&self.queue);
-        let share = queue.chunks.len().div_ceil(2 * self.cluster.in_flight);
+        let threads: usize = queue.workers.values().sum();
+        if number >= FIRST_TASKS.max(TASKS_PER_THREAD * threads) && !queue.chunks.is_empty() {
+            return None;
+        }
+        let share = queue.chunks.len().div_ceil(2 * threads.max(1));
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -256,7 +269,7 @@ impl<'a> Handing<'a> {
         let fitting =
             queue.seconds.map_or(1, |seconds| (TASK_SECONDS / seconds.max(1e-6)) as usize);
         let count = share.min(fitting.max(1)).min(queue.chunks.len());
-        queue.chunks.drain(..count).collect()
+        Some(queue.chunks.drain(..count).collect())
     }
 
     fn measure(&self, told: &TaskReport) {
@@ -267,6 +280,7 @@ impl<'a> Handing<'a> {
         #[expect(clippy::cast_precision_loss, reason = "a number of chunks")]
         let mean = seconds / told.done.len() as f64;
         let mut queue = lock(&self.queue);
+        queue.workers.insert(told.worker.clone(), told.threads);
         queue.seconds = Some(queue.seconds.map_or(mean, |old| old + LAST * (mean - old)));
         *lock(&self.alive) = Instant::now();
     }

@@ -211,11 +211,11 @@ impl Ledger {
         let ended = thread::scope(|scope| {
             let (report, reports) = mpsc::channel::<Done>();
             let threads = handing.as_ref().map_or(limits.threads, |h| h.cluster.in_flight());
-            for _ in 0..threads.max(1) {
+            for number in 0..threads.max(1) {
                 let (report, queue, stop) = (report.clone(), &queue, &stop);
                 let handing = handing.as_ref();
                 scope.spawn(move || match handing {
-                    Some(handing) => handing.until_none(&report),
+                    Some(handing) => handing.until_none(number, &report),
                     None => worker(work, queue, stop, &report),
                 });
             }

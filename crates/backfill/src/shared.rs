@@ -60,6 +60,10 @@ pub(crate) struct Task {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TaskReport {
+    /// Who did it: a process of a machine.
+    pub(crate) worker: String,
+    /// How many tasks it does at once.
+    pub(crate) threads: usize,
     pub(crate) done: Vec<DoneChunk>,
     pub(crate) failed: Option<Failure>,
 }
@@ -118,6 +122,7 @@ pub struct Worker<E> {
     runtime: Handle,
     load: Box<Loader<E>>,
     host: String,
+    threads: usize,
     /// What it knows, the one that was asked for last at the end.
     known: Mutex<VecDeque<(String, Slot)>>,
 }
@@ -176,11 +181,11 @@ impl Job {
 }
 
 impl<E: Diagnostic + Send + Sync + 'static> Worker<E> {
-    /// A machine that knows no backfills yet.
+    /// A machine that knows no backfills yet, and does so many tasks at once.
     #[must_use]
-    pub fn new(runtime: Handle, load: Box<Loader<E>>) -> Self {
+    pub fn new(runtime: Handle, threads: usize, load: Box<Loader<E>>) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { runtime, load, host, known: Mutex::default() }
+        Self { runtime, load, host, threads, known: Mutex::default() }
     }
 
     /// Does a task, a line of JSON, and gives its report as one. Several may be done at once.
@@ -188,7 +193,8 @@ impl<E: Diagnostic + Send + Sync + 'static> Worker<E> {
     /// Waits for the network and the disk: to be called from a thread of one's own.
     #[must_use]
     pub fn answer(&self, task: &str) -> String {
-        let mut report = TaskReport::default();
+        let worker = format!("{}/{}", self.host, std::process::id());
+        let mut report = TaskReport { worker, threads: self.threads, ..TaskReport::default() };
         let done = serde_json::from_str(task)
             .map_err(|error| self.failure(&unreadable(error)))
             .and_then(|task: Task| self.work(&task, &mut report));

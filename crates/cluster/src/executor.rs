@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
@@ -24,7 +25,8 @@ const SWEEP: u64 = 60;
 /// Serves until it is asked to end.
 pub(crate) async fn serve(options: ExecutorArgs) -> Result<(), ClusterError> {
     let threads = options.threads.filter(|threads| *threads > 0).unwrap_or_else(cores);
-    let mut arguments = vec!["backfill".into(), "worker".into()];
+    let mut arguments: Vec<OsString> = vec!["backfill".into(), "worker".into()];
+    arguments.extend(["--threads".into(), threads.to_string().into()]);
     if let Some(cache) = options.cache {
         arguments.extend(["--cache".into(), cache.into_os_string()]);
     }

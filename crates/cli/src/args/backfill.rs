@@ -200,8 +200,8 @@ pub(crate) struct Pace {
     /// Let a running service answer: http://host:port
     #[arg(long, value_name = "URL")]
     pub(crate) through: Option<String>,
-    /// Requests to the service (8), or tasks of the cluster (16), that are under way at once: of a
-    /// large cluster twice its cores
+    /// Requests to the service (8), or tasks of the cluster (64), that are under way at once; of a
+    /// cluster no more than two per thread of its executors
     #[arg(long, value_name = "COUNT", value_parser = threads)]
     pub(crate) in_flight: Option<usize>,
     /// Requests to the service in a second, at most
@@ -260,6 +260,9 @@ fn batch(text: &str) -> Result<usize, String> {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct BackfillWorker {
+    /// Tasks that are handed out at once; else one per core
+    #[arg(long, value_parser = threads)]
+    pub(crate) threads: Option<usize>,
     /// Where models are kept that come from a store elsewhere; else a folder of the user's cache
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache: Option<PathBuf>,

@@ -33,7 +33,7 @@ use crate::{
 /// Requests to a service, and tasks of a cluster, that are under way at once unless somebody says
 /// otherwise.
 const REQUESTS: usize = 8;
-const TASKS: usize = 16;
+const TASKS: usize = 64;
 
 /// What all of them need.
 struct Desk<'a> {

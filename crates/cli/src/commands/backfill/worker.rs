@@ -34,10 +34,11 @@ struct Answer {
 /// Waits for them: to be called from a thread of its own.
 pub(crate) fn work(context: &Context, options: BackfillWorker) -> Result<ExitCode, CliError> {
     let cache = options.cache.unwrap_or_else(cache);
+    let threads = context.run_options(options.threads).threads;
     let (projects, runtime) = (Arc::clone(&context.projects), Handle::current());
     let waiting = runtime.clone();
     let load = move |wanted: Wanted<'_>| load(&projects, &cache, &waiting, wanted);
-    let worker = Arc::new(Worker::new(runtime.clone(), Box::new(load)));
+    let worker = Arc::new(Worker::new(runtime.clone(), threads, Box::new(load)));
     let mut under_way = Vec::new();
     let unreadable = |error| CliError::io("read tasks from", "standard input", error);
     for line in io::stdin().lines() {

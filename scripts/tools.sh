@@ -1,13 +1,8 @@
 #!/usr/bin/env bash
 # What building, fetching and testing need beyond rustup: a C compiler (SQLite and ring), pip
 # (pypi:// sources), curl (the README); with `tests`, also PostgreSQL and nats-server, whose programs
-<<<<<<< HEAD
-# tests start as servers of their own; with `java`, what Spark runs on. As root on Debian it is
-# installed; else it is said what to install.
-=======
-# tests start as servers of their own, and faketime, which gives programs another clock. As root on
-# Debian it is installed; else it is said what to install.
->>>>>>> faults
+# tests start as servers of their own, and faketime, which gives programs another clock; with
+# `java`, what Spark runs on. As root on Debian it is installed; else it is said what to install.
 set -euo pipefail
 
 missing=()

@@ -303,8 +303,9 @@ fn a_worker_answers_whatever_it_is_told() {
         json!({ "id": 7, "task": task }).to_string()
     };
     let here = workspace.path("").display().to_string();
+    let nowhere = workspace.path("nowhere").display().to_string();
     for (line, expected) in [
-        (task("/nowhere", json!([0])), "/nowhere/mail.jsonl"),
+        (task(&nowhere, json!([0])), "nowhere/mail.jsonl"),
         (task(&here, json!([0])), "shared.json cannot be read"),
         (json!({ "id": 7, "task": {} }).to_string(), "missing field `root`"),
         (json!({ "id": 7, "task": [1, "\u{0}"] }).to_string(), "is damaged"),
@@ -315,6 +316,7 @@ fn a_worker_answers_whatever_it_is_told() {
         assert_eq!(answers[0]["id"], 7);
         assert!(failed["message"].as_str().unwrap().contains(expected), "{expected}: {failed}");
     }
+    assert!(!workspace.path("nowhere").exists(), "nothing is made where nothing is");
 }
 
 #[test]

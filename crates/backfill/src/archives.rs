@@ -156,6 +156,8 @@ impl ArchiveFile {
             }
             false => self.location(&about.url, runtime)?,
         };
+        // First the documents: where there are none, no folder is made for their enrichments.
+        let table = table(&location)?;
         let place = self.place(&location, runtime)?;
         if let (Location::Local(documents), Some(folder)) = (&location, place.local())
             && documents.is_dir()
@@ -165,7 +167,6 @@ impl ArchiveFile {
             let help = "name a folder beside them by `enrichments` in [archive]";
             return Err(BackfillError::usage("open the archive", what, help));
         }
-        let table = table(&location)?;
         let publication = match location {
             Location::Relation { database, key } => Some(Publication::new(database, &key)?),
             _ => None,

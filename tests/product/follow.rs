@@ -325,7 +325,7 @@ fn dozens_of_kills_lose_no_document_and_double_none() {
         publisher.join().unwrap();
     });
     let killed = batches();
-    assert!(killed >= 2 * KILLS, "{killed} batches in {KILLS} kills");
+    assert!(killed > KILLS, "{killed} batches in {KILLS} kills");
     let report = followed(&workspace, &args);
     assert_eq!(report["refused"], 0, "{report}");
     let rows = live(&workspace);

@@ -28,7 +28,7 @@ pub(crate) async fn serve(listen: SocketAddr) -> Result<(), ClusterError> {
     let listener = TcpListener::bind(listen).await;
     let listener =
         listener.map_err(|error| ClusterError::listen("the scheduler", listen, error))?;
-    let fail = |error| ClusterError::start("the scheduler", format!("{error}"));
+    let fail = |error: String| ClusterError::start("the scheduler", error);
     let address = listener.local_addr().map_err(|error| fail(error.to_string()))?;
     let config = SchedulerConfig {
         bind_host: address.ip().to_string(),

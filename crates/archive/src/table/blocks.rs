@@ -27,11 +27,11 @@ type Key = (usize, u64, SchemaRef);
 type Slot = Arc<Mutex<Option<Arc<[RecordBatch]>>>>;
 
 /// Blocks that are kept, and ends that are remembered: some threads read at once.
-const BLOCKS: usize = 3;
+const BLOCKS: usize = 2;
 const ENDS: usize = 64;
 /// Rows of a block at most, and their bytes.
-const MAX_ROWS: u64 = 8_192;
-const MAX_BYTES: u64 = 4 << 20;
+const MAX_ROWS: u64 = 2_048;
+const MAX_BYTES: u64 = 512 << 10;
 
 impl Blocks {
     /// How many rows a block has, if a row has so many bytes.

@@ -112,7 +112,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         workspace(folder, ["news-topic", "sentiment", "embeddings"])
-        sizes = {"some": options.rows, "fewer": 25_000, "all": options.documents}
+        sizes = {"ten": 10, "some": options.rows, "fewer": 25_000, "all": options.documents}
         texts = archives(folder, sizes)
         cases = [("embeddings", "some"), ("sentiment", "some"), ("news-topic", "all")]
         parts = {

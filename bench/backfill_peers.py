@@ -6,9 +6,10 @@ its texts, and write the answers as Parquet. After each run they print a line,
     {"done": 12.3, "work_s": 4.5}
 
 `done` being the clock (`time.monotonic`, of which a machine has one) when the answers were there,
-and `work_s` the seconds from before the documents were read. So what a user waits for is `done`
-less the clock when the program was started; a second run in the same process, where there is one,
-is of what is warm.
+and `work_s` the seconds of that run. So what a user waits for is `done` less the clock when the
+program was started; a second run in the same process, where there is one, is of what is warm.
+
+What a start costs, of a peer or of ours, is what a user waits for with an archive of ten documents.
 """
 
 import json
@@ -50,10 +51,8 @@ class Run:
 
     whole: float
     """Seconds from the start of the program to its answers."""
-    work: float
-    """Of these, from before the documents were read."""
-    warm: float
-    """Seconds of the work in the last run of the same process."""
+    last: float
+    """Seconds of the last run of the same process, without its start."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ class Peer:
     name: str
     command: tuple[str, ...]
     runs: int
+    """How often it answers the archive; more than once if it can stay warm."""
     agreement: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]]
 
     def run(self, archive: Path, output: Path) -> Run:
@@ -92,7 +92,7 @@ class Peer:
                 last = log.read()[-2000:]
                 raise Failed(f"{self.name} ended with code {process.returncode}: {last}")
         lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-        return Run(lines[0]["done"] - started, lines[0]["work_s"], lines[-1]["work_s"])
+        return Run(lines[0]["done"] - started, lines[-1]["work_s"])
 
 
 def topics(folder: Path, file: Path) -> None:
@@ -137,9 +137,15 @@ def frameworks(folder: Path) -> list[Peer]:
     """Apache Beam and Spark, with a model of scikit-learn."""
     model = folder / "topics.joblib"
     topics(folder, model)
+
+    def peer(name: str, program: str, runs: int, *more: str) -> Peer:
+        command = (str(BENCH / program), "--model", str(model), *more)
+        return Peer(name, command, runs, same_labels)
+
     return [
-        Peer(name, (str(BENCH / f"backfill_{name}.py"), "--model", str(model)), 2, same_labels)
-        for name in ("beam", "spark")
+        peer("beam", "backfill_beam.py", 1),
+        peer("beam-tables", "backfill_beam.py", 1, "--tables"),
+        peer("spark", "backfill_spark.py", 2),
     ]
 
 
@@ -160,7 +166,7 @@ def onnx(folder: Path) -> dict[str, Peer]:
     for graph in graphs.ort["i8"].values():
         for tokens in TOKENS:
             output = folder / f"trial-{graph.stem}-{tokens}"
-            took[graph, tokens] = peer(graph, tokens).run(trial, output).work
+            took[graph, tokens] = peer(graph, tokens).run(trial, output).last
     graph, tokens = min(took, key=took.get)
     print(json.dumps({
         "onnx": graph.stem,
@@ -175,20 +181,28 @@ def onnx(folder: Path) -> dict[str, Peer]:
 
 
 def beside(folder: Path, project: str, archive: str, texts: list[str], peer: Peer) -> dict:
-    """A backfill beside a peer, ours before and after it: ratios of what a user waits for, and of
-    the work without the start of either.
+    """A backfill beside a peer, ours before and after it: ratios of what a user waits for, with
+    and without the start of either.
     """
     output = folder / f"{archive}-{project}-{peer.name}"
-    runs = [backfill(folder, archive, project)]
-    ours = answers(folder, archive, project)
-    give_up(folder, runs[0])
+    runs, starts = [], []
+
+    def run() -> pd.DataFrame:
+        starts.append(backfill(folder, "ten", project))
+        give_up(folder, starts[-1])
+        runs.append(backfill(folder, archive, project))
+        told = answers(folder, archive, project)
+        give_up(folder, runs[-1])
+        return told
+
+    ours = run()
     try:
+        start = peer.run(folder / "ten.parquet", folder / f"ten-{project}-{peer.name}").whole
         theirs = peer.run(folder / f"{archive}.parquet", output)
     except Failed as failed:
         return {"project": project, "peer": peer.name, "failed": str(failed)}
-    runs.append(backfill(folder, archive, project))
-    give_up(folder, runs[1])
-    whole, work = (median(run[key] for run in runs) for key in ("wall", "seconds"))
+    run()
+    whole, our_start = (median(one["wall"] for one in some) for some in (runs, starts))
     told = pd.read_parquet(output / "0").set_index("id")
     return {
         "project": project,
@@ -196,15 +210,15 @@ def beside(folder: Path, project: str, archive: str, texts: list[str], peer: Pee
         "documents": len(texts),
         "different": len(set(texts)),
         "mesh_whole_s": whole,
-        "mesh_work_s": work,
+        "mesh_start_s": our_start,
         "whole_s": theirs.whole,
-        "start_s": theirs.whole - theirs.work,
-        "work_s": theirs.work,
-        "warm_s": theirs.warm,
+        "start_s": start,
+        "warm_s": theirs.last if peer.runs > 1 else None,
         "mesh_documents_per_s": len(texts) / whole,
         "documents_per_s": len(texts) / theirs.whole,
         "ratio": theirs.whole / whole,
-        "ratio_without_start": theirs.warm / work,
+        "ratio_without_start": (theirs.whole - start) / (whole - our_start),
+        "ratio_warm": theirs.last / (whole - our_start) if peer.runs > 1 else None,
         **peer.agreement(ours, told),
     }
 

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use mesh_core::{Alias, ModelVersion};
 use mesh_pipeline::{ProjectFolder, Workspace, deployed, version_of};
 use mesh_serve::{Metrics, Model, Server, Service};
+use mesh_show::{Show, Shown};
 
 use crate::{context::Context, report::CliError};
 
@@ -15,7 +16,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// The services of some projects.
 pub(crate) struct Live<'a> {
     context: &'a Context,
-    workspace: &'a Workspace,
+    workspace: &'a Arc<Workspace>,
     services: Vec<(&'a ProjectFolder, Arc<Service>)>,
     metrics: Metrics,
 }
@@ -24,7 +25,7 @@ impl<'a> Live<'a> {
     /// Starts a service for each project, with the model in production where there is one.
     pub(crate) async fn start(
         context: &'a Context,
-        workspace: &'a Workspace,
+        workspace: &'a Arc<Workspace>,
         projects: &[&'a ProjectFolder],
     ) -> Result<Self, CliError> {
         let metrics = Metrics::new();
@@ -44,14 +45,34 @@ impl<'a> Live<'a> {
     /// Listens, tells where, and answers until the program is asked to stop.
     pub(crate) async fn serve(&self, address: &str) -> Result<bool, CliError> {
         let services = self.services.iter().map(|(_, service)| Arc::clone(service)).collect();
+        let show = self.show()?;
         let server = Server::bind(address, services, self.metrics.clone()).await?;
+        let server = server.with_pages(show.router());
         server.warm_up().await;
         self.announce(&server);
-        let server = server.run(self.context.stopped());
+        let server = server.run(async {
+            self.context.stopped().await;
+            show.close();
+        });
         tokio::select! {
             drained = server => Ok(drained),
             () = self.follow() => Ok(true),
+            () = show.tick() => Ok(true),
         }
+    }
+
+    /// The pages of all projects of the workspace, served or not.
+    fn show(&self) -> Result<Show, CliError> {
+        let mut projects = Vec::new();
+        for folder in self.workspace.projects() {
+            let found = self.services.iter().find(|(served, _)| served.name() == folder.name());
+            projects.push(Shown {
+                folder: folder.clone(),
+                registration: self.context.projects.registration(folder.manifest())?.clone(),
+                service: found.map(|(_, service)| Arc::clone(service)),
+            });
+        }
+        Ok(Show::new(Arc::clone(self.workspace), projects))
     }
 
     async fn follow(&self) {

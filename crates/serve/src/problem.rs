@@ -143,18 +143,24 @@ impl Problem {
         }
     }
 
+    /// The problem as JSON.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let body = Body9457 {
+            r#type: format!("urn:mesh:problem:{}", self.slug()),
+            title: self.title(),
+            status: self.status().as_u16(),
+            detail: self.detail(),
+            errors: if let Self::Schema(errors) = self { Some(errors) } else { None },
+        };
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+
     /// The response that tells of it.
     #[must_use]
     pub fn response(&self) -> Response<Body> {
         let status = self.status();
-        let body = Body9457 {
-            r#type: format!("urn:mesh:problem:{}", self.slug()),
-            title: self.title(),
-            status: status.as_u16(),
-            detail: self.detail(),
-            errors: if let Self::Schema(errors) = self { Some(errors) } else { None },
-        };
-        let body = serde_json::to_string(&body).unwrap_or_default();
+        let body = self.json();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();

@@ -1,4 +1,4 @@
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use mesh_pipeline::{ProjectFolder, Workspace};
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(crate) async fn serve(context: &Context, options: &Serve) -> Result<ExitCode, CliError> {
-    let workspace = context.workspace().await?;
+    let workspace = Arc::new(context.workspace().await?);
     let mut projects = Vec::new();
     for name in &options.projects {
         projects.push(super::run::find(&workspace, name)?);
@@ -29,7 +29,7 @@ pub(crate) fn served(workspace: &Workspace) -> Vec<&ProjectFolder> {
 /// Serves projects until the program is asked to stop.
 pub(crate) async fn listen(
     context: &Context,
-    workspace: &Workspace,
+    workspace: &Arc<Workspace>,
     projects: &[&ProjectFolder],
     listen: &Listen,
 ) -> Result<ExitCode, CliError> {

@@ -1,0 +1,43 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { brotliCompressSync, constants } from 'node:zlib'
+import { svelte } from '@sveltejs/vite-plugin-svelte'
+import { defineConfig, type Plugin } from 'vite'
+
+/** Writes the Brotli form of every file beside it: it is compressed once, here. */
+function brotli(): Plugin {
+  let folder = ''
+  return {
+    name: 'brotli',
+    configResolved(config) {
+      folder = config.build.outDir
+    },
+    async closeBundle() {
+      for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+        if (!entry.isFile()) continue
+        const path = join(entry.parentPath, entry.name)
+        const content = await readFile(path)
+        const params = { [constants.BROTLI_PARAM_QUALITY]: 11 }
+        await writeFile(`${path}.br`, brotliCompressSync(content, { params }))
+      }
+    },
+  }
+}
+
+export default defineConfig({
+  plugins: [svelte(), brotli()],
+  build: {
+    target: 'es2022',
+    // An inlined file would need a policy that allows inline data.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    rolldownOptions: {
+      output: {
+        entryFileNames: 'assets/show/[name]-[hash].js',
+        chunkFileNames: 'assets/show/[name]-[hash].js',
+        assetFileNames: 'assets/show/[name]-[hash][extname]',
+      },
+    },
+  },
+  server: { proxy: { '^/(api|[a-z0-9-]+/v\\d+)/': 'http://127.0.0.1:8080' } },
+})

@@ -31,4 +31,5 @@ mod postgres;
 mod readme;
 mod regression;
 mod s3;
+mod show;
 mod sources;

@@ -264,11 +264,13 @@ impl Examination {
         let mut by_length: Vec<&Row> = self.rows.iter().collect();
         by_length.sort_by_key(|row| row.words);
         let quarter = by_length.len().div_ceil(4).max(1);
-        for rows in by_length.chunks(quarter) {
-            if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
-                let name = format!("{}–{}", first.words, last.words);
-                slices.push(slice("words", &name, rows));
-            }
+        let mut rest = by_length.as_slice();
+        while let Some(last) = rest.get(quarter.min(rest.len()).saturating_sub(1)) {
+            // Texts of one length are in one slice.
+            let (rows, after) = rest.split_at(rest.partition_point(|row| row.words <= last.words));
+            let first = rows.first().map_or(0, |row| row.words);
+            slices.push(slice("words", &format!("{first}–{}", last.words), rows));
+            rest = after;
         }
         slices
     }

@@ -7,7 +7,9 @@ export function count(value: number): string {
 /** A figure between 0 and 1, or any other, with so many digits as tell something. */
 export function figure(value: number, digits = 3): string {
   if (Math.abs(value) >= 1000) return integer.format(Math.round(value))
-  return value.toFixed(Math.abs(value) >= 100 ? 1 : digits)
+  const shown = value.toFixed(Math.abs(value) >= 100 ? 1 : digits)
+  // A nothing that came from below is a nothing.
+  return Number(shown) === 0 ? shown.replace('-', '') : shown
 }
 
 export function percent(value: number, digits = 1): string {

@@ -1,7 +1,5 @@
 //! Builds the page with `scripts/web.sh` and writes a table of its files, which are embedded.
 
-#![expect(clippy::print_stdout, reason = "that is how a build script talks to cargo")]
-
 use std::{
     env,
     error::Error,
@@ -28,7 +26,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let built = out.join("web");
-    let ran = Command::new(root.join("scripts/web.sh")).arg("build").arg(&built).env("NO_COLOR", "1").output();
+    let ran = Command::new(root.join("scripts/web.sh"))
+        .arg("build")
+        .arg(&built)
+        .env("NO_COLOR", "1")
+        .output();
     let ran = ran.map_err(|error| format!("scripts/web.sh cannot be run: {error}"))?;
     if !ran.status.success() {
         println!("cargo::error=the page in web/ was not built by scripts/web.sh:");

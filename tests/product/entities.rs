@@ -57,10 +57,7 @@ fn workspace() -> Workspace {
     let ner = crate::ner::manifest("model = \"crf\"", "").replace("\"names\"", "\"ner\"");
     workspace.write("projects/ner/project.toml", format!("{ner}\n{}", backfill_of("ner")));
     workspace.write("projects/ner/names.txt", conll("bio"));
-    workspace.write(
-        SENTIMENT,
-        format!("{SENTIMENT_MANIFEST}{}", backfill_of("sentiment")),
-    );
+    workspace.write(SENTIMENT, format!("{SENTIMENT_MANIFEST}{}", backfill_of("sentiment")));
     workspace.write("projects/sentiment/opinions.csv", opinions());
     workspace.mesh(["run", "--all"]).ok();
     let lines = (0..60).map(|id| format!("{}\n", json!({ "id": id, "text": text(id) })));

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -41,7 +41,8 @@ fn workspace() -> Workspace {
     workspace.write("projects/sentiment/opinions.csv", entities::opinions());
     workspace.write("projects/visits/project.toml", regression::SERIES);
     workspace.write("projects/visits/visits.csv", regression::visits(false));
-    workspace.write("projects/vectors/project.toml", encoders::manifest("vectors", "embedding", ""));
+    workspace
+        .write("projects/vectors/project.toml", encoders::manifest("vectors", "embedding", ""));
     let lsh = fs::read_to_string(repository().join("projects/lsh/project.toml")).unwrap();
     workspace.write("projects/lsh/project.toml", lsh);
     workspace.mesh(["run", "--all"]).ok();
@@ -68,7 +69,7 @@ fn walk(workspace: &Workspace, what: &str) {
     let mut answers = walk.stdin.take().unwrap();
     for line in BufReader::new(walk.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
-        println!("{line}");
+        writeln!(io::stdout(), "{line}").unwrap();
         let told: Value = serde_json::from_str(&line).unwrap();
         match told["ask"].as_str() {
             Some("kill") => drop(serving.take()),
@@ -131,9 +132,8 @@ fn the_json_that_the_page_draws_is_for_everybody() {
     };
     // A program that asks for `/` gets JSON, a browser the page.
     assert_eq!(get("/")["projects"][0]["predict"], "/reviews/v1/predict");
-    let page = serving.raw(
-        b"GET / HTTP/1.1\r\nhost: a\r\naccept: text/html\r\nconnection: close\r\n\r\n",
-    );
+    let page =
+        serving.raw(b"GET / HTTP/1.1\r\nhost: a\r\naccept: text/html\r\nconnection: close\r\n\r\n");
     assert!(page.body.starts_with("<!doctype html>"), "{page:?}");
     assert!(page.head.contains("content-security-policy: default-src 'self'"), "{page:?}");
     assert!(!page.head.contains("unsafe"), "{page:?}");
@@ -178,7 +178,9 @@ fn the_json_that_the_page_draws_is_for_everybody() {
     let lines = "{\"attributes\":{\"content\":\"lovely\"}}\n\n{\"attributes\":{}}\nno json\n";
     let answer = serving.post("/api/v1/projects/reviews/batch", lines);
     assert_eq!(answer.status, 200, "{answer:?}");
-    for part in ["\"prediction\":{\"labels\":[{\"label\":\"5\"", "problem:schema", "problem:not-json"] {
+    for part in
+        ["\"prediction\":{\"labels\":[{\"label\":\"5\"", "problem:schema", "problem:not-json"]
+    {
         assert!(answer.body.contains(part), "{part}: {}", answer.body);
     }
     // What was asked is seen in the traffic.
@@ -212,7 +214,11 @@ fn what_is_not_there_is_told_and_nothing_else_is_given() {
     let version = serving.get("/api/v1/projects/reviews/versions/1").json();
     let model = version["record"]["model"].as_str().unwrap();
     // Only files that the artifact's manifest names, and only texts.
-    for file in ["weights.safetensors", "..%2f..%2f..%2fregistry.db", "%2fetc%2fhostname", "no.json"] {
-        serving.get(&format!("/api/v1/artifacts/{model}/files/{file}")).is_problem(404, "not-found");
+    for file in
+        ["weights.safetensors", "..%2f..%2f..%2fregistry.db", "%2fetc%2fhostname", "no.json"]
+    {
+        serving
+            .get(&format!("/api/v1/artifacts/{model}/files/{file}"))
+            .is_problem(404, "not-found");
     }
 }

@@ -57,11 +57,7 @@ const MAX_DISCARDED: usize = 64 << 20;
 /// All routes of some services.
 ///
 /// `pages` are routes beside those of the wire contract; if there are any, `GET /` is theirs.
-pub(crate) fn router(
-    services: &[Arc<Service>],
-    metrics: Metrics,
-    pages: Option<Router>,
-) -> Router {
+pub(crate) fn router(services: &[Arc<Service>], metrics: Metrics, pages: Option<Router>) -> Router {
     let services =
         services.iter().map(|service| (service.name().to_string(), Arc::clone(service))).collect();
     let own = match &pages {

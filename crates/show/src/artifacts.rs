@@ -43,7 +43,9 @@ pub(crate) async fn file(state: &State, digest: Digest, name: &str) -> Result<St
 async fn there(state: &State, digest: Digest) -> Result<(), Fault> {
     match state.workspace.store().contains(digest).await {
         true => Ok(()),
-        false => Err(Fault::absent("that artifact is not in the store; `mesh gc` removes old ones")),
+        false => {
+            Err(Fault::absent("that artifact is not in the store; `mesh gc` removes old ones"))
+        }
     }
 }
 

@@ -1,10 +1,6 @@
 use std::{error::Error, io};
 
-use axum::{
-    body::Body,
-    http::Response,
-    response::IntoResponse,
-};
+use axum::{body::Body, http::Response, response::IntoResponse};
 use mesh_core::{ArtifactError, LoadError};
 use mesh_dataset::DatasetError;
 use mesh_pipeline::PipelineError;

@@ -181,9 +181,7 @@ impl Examination {
         more.dedup();
         labels.extend(more);
         let mut mistakes: Vec<&Row> = self.rows.iter().filter(|row| !row.is_right()).collect();
-        mistakes.sort_by(|a, b| {
-            (b.score - b.truth_score).total_cmp(&(a.score - a.truth_score))
-        });
+        mistakes.sort_by(|a, b| (b.score - b.truth_score).total_cmp(&(a.score - a.truth_score)));
         json!({
             "version": self.version,
             "rows": self.rows.len(),

@@ -44,7 +44,8 @@ impl Judgement {
             let best = scores.iter().max_by(|a, b| a.1.total_cmp(&b.1));
             best.map(|(label, _)| label.clone())
         })?;
-        let score = scores.iter().find(|(known, _)| *known == label).map_or(0.0, |(_, score)| *score);
+        let score =
+            scores.iter().find(|(known, _)| *known == label).map_or(0.0, |(_, score)| *score);
         Some(Self { label, score, scores })
     }
 

@@ -14,11 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    artifacts, assets, batch,
-    error::Fault,
-    examination, examples, lineage, live, mesh,
-    state::State,
-    versions,
+    artifacts, assets, batch, error::Fault, examination, examples, lineage, live, mesh,
+    state::State, versions,
 };
 
 type Shared = With<Arc<State>>;
@@ -29,9 +26,10 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     let version = "/api/v1/projects/{project}/versions/{version}";
     Router::new()
         .route("/", get(index))
-        .route("/assets/show/{file}", get(async |Path(file): Path<String>, asked: HeaderMap| {
-            assets::asset(&file, &asked)
-        }))
+        .route(
+            "/assets/show/{file}",
+            get(async |Path(file): Path<String>, asked: HeaderMap| assets::asset(&file, &asked)),
+        )
         .route("/api/v1/mesh", get(glance))
         .route("/api/v1/live", get(async |With(state): Shared| live::stream(&state.live)))
         .route("/api/v1/projects/{project}", get(project))
@@ -138,10 +136,7 @@ async fn artifact(With(state): Shared, Path(digest): Path<String>) -> Reply {
     Ok(answer(&artifacts::manifest(&state, parse_digest(&digest)?).await?))
 }
 
-async fn artifact_file(
-    With(state): Shared,
-    Path((digest, file)): Path<(String, String)>,
-) -> Reply {
+async fn artifact_file(With(state): Shared, Path((digest, file)): Path<(String, String)>) -> Reply {
     let content = artifacts::file(&state, parse_digest(&digest)?, &file).await?;
     Ok(with_media(content.into(), "text/plain; charset=utf-8"))
 }

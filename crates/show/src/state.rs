@@ -58,7 +58,6 @@ impl Show {
     }
 
     /// The page at `/`, its files, and the JSON API below `/api/v1`.
-    #[must_use]
     pub fn router(&self) -> Router {
         routes::router(Arc::clone(&self.state))
     }

@@ -30,9 +30,9 @@ pub(crate) async fn version(
     }
     let record = record(state, shown, version).await?;
     let artifacts = artifacts(state, &record).await;
-    let card = artifacts.iter().find_map(|artifact| {
-        serde_json::from_str::<Value>(&artifact.read("card.json").ok()?).ok()
-    });
+    let card = artifacts
+        .iter()
+        .find_map(|artifact| serde_json::from_str::<Value>(&artifact.read("card.json").ok()?).ok());
     let mut data = Value::Null;
     if let Some(digest) = dataset(&artifacts)
         && state.workspace.store().contains(digest).await

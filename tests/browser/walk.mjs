@@ -2,7 +2,7 @@
 // it should be. Arguments: the address of the mesh, the folder for screenshots, and what to do:
 // `look` (every page in both themes and on a phone) or `use` (what somebody does on the pages).
 // What must happen to the server meanwhile is asked on standard output, and answered on standard
-// input.
+// input; what was measured is told on standard error.
 
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
@@ -82,11 +82,11 @@ async function look() {
     }
     await page.context().close()
   }
-  console.log(JSON.stringify({ told: 'looked', pages: views.length * kinds.length }))
+  console.error('looked:', { pages: views.length * kinds.length })
 }
 
 const ask = async (what) => {
-  console.log(JSON.stringify({ ask: what }))
+  console.log(what)
   const { value } = await answers.next()
   assert.equal(value, 'done')
 }
@@ -109,7 +109,7 @@ async function first() {
   assert(bytes > 0 && bytes < 60_000, `the first page took ${bytes} bytes`)
   // A test runs beside others: the bar is for a quiet machine, and `make screenshots` tells it.
   assert(painted !== null && painted < 3_000, `first content came after ${painted} ms`)
-  console.log(JSON.stringify({ told: 'first page', bytes, painted }))
+  console.error('first page:', { bytes, painted })
   // By keyboard: past the header, into the page, and on to a project.
   await page.keyboard.press('Tab')
   await page.keyboard.press('Enter')
@@ -158,7 +158,7 @@ async function labels() {
     )
   }
   times.sort((a, b) => a - b)
-  console.log(JSON.stringify({ told: 'key to answer', median: times[5], longest: times[9] }))
+  console.error('key to answer:', { median: times[5], longest: times[9] })
   assert(times[5] < 1_000, `an answer took ${times[5]} ms`)
   // A label that is markup is text, and so is a text.
   await field.fill('awful, broken <img src=x onerror="window.ran=1"><script>window.ran=1</script>')

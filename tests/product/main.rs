@@ -32,4 +32,5 @@ mod readme;
 mod regression;
 mod s3;
 mod show;
+mod show_backfills;
 mod sources;

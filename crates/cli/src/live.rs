@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use mesh_core::{Alias, ModelVersion};
 use mesh_pipeline::{ProjectFolder, Workspace, deployed, version_of};
 use mesh_serve::{Metrics, Model, Server, Service};
-use mesh_show::{Show, Shown};
+use mesh_show::{AdminKey, Show, Shown};
 
 use crate::{context::Context, report::CliError};
 
@@ -72,7 +72,8 @@ impl<'a> Live<'a> {
                 service: found.map(|(_, service)| Arc::clone(service)),
             });
         }
-        Ok(Show::new(Arc::clone(self.workspace), projects))
+        let admin = AdminKey::from_env(&self.workspace.manifest().show.admin_key_env)?;
+        Ok(Show::new(Arc::clone(self.workspace), projects, admin))
     }
 
     async fn follow(&self) {

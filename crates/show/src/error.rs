@@ -1,12 +1,15 @@
 use std::{error::Error, io};
 
 use axum::{body::Body, http::Response, response::IntoResponse};
+use mesh_backfill::BackfillError;
 use mesh_core::{ArtifactError, LoadError};
 use mesh_dataset::DatasetError;
 use mesh_pipeline::PipelineError;
 use mesh_serve::Problem;
 use mesh_store::StoreError;
 use thiserror::Error;
+
+use crate::backfills;
 
 /// Why a route of the API does not answer. Who asks is told the problem; what is inside (paths,
 /// causes) is logged.
@@ -27,6 +30,9 @@ pub(crate) enum Fault {
     /// An artifact.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// A backfill or its archive.
+    #[error(transparent)]
+    Backfill(BackfillError),
     /// A model.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -47,6 +53,12 @@ impl From<Problem> for Fault {
     }
 }
 
+impl From<BackfillError> for Fault {
+    fn from(error: BackfillError) -> Self {
+        backfills::fault(error)
+    }
+}
+
 impl Fault {
     /// Nothing is there, and why.
     pub(crate) fn absent(what: impl Into<String>) -> Self {
@@ -59,16 +71,22 @@ impl IntoResponse for Fault {
         let problem = match self {
             Self::Problem(problem) => problem,
             other => {
-                let mut told = other.to_string();
-                let mut next = other.source();
-                while let Some(cause) = next {
-                    told.push_str(&format!(": {cause}"));
-                    next = cause.source();
-                }
-                tracing::error!(error = told, "the page's question was not answered");
+                log(other);
                 Problem::Internal
             }
         };
         problem.response()
     }
+}
+
+/// Logs what nobody outside is told.
+#[expect(clippy::needless_pass_by_value, reason = "it is the end of it")]
+pub(crate) fn log(fault: Fault) {
+    let mut told = fault.to_string();
+    let mut next = fault.source();
+    while let Some(cause) = next {
+        told.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    tracing::error!(error = told, "the page's question was not answered");
 }

@@ -10,7 +10,7 @@
 //! #     projects: Vec<mesh_show::Shown>, server: mesh_serve::Server) {
 //! use mesh_show::Show;
 //!
-//! let show = Show::new(workspace, projects);
+//! let show = Show::new(workspace, projects, None);
 //! let server = server.with_pages(show.router());
 //! tokio::select! {
 //!     _ = server.run(std::future::pending()) => {}
@@ -19,8 +19,10 @@
 //! # }
 //! ```
 
+mod admin;
 mod artifacts;
 mod assets;
+mod backfills;
 mod batch;
 mod error;
 mod examination;
@@ -33,4 +35,5 @@ mod routes;
 mod state;
 mod versions;
 
+pub use admin::{AdminKey, AdminKeyError};
 pub use state::{Show, Shown};

@@ -19,7 +19,7 @@ use mesh_serve::Traffic;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
-use crate::state::Shown;
+use crate::{error, state::State};
 
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks that a page that opens is told of.
@@ -29,12 +29,14 @@ const REMEMBERED: usize = 60;
 pub(crate) struct Live {
     latest: Mutex<Option<watch::Sender<Bytes>>>,
     history: Mutex<VecDeque<Value>>,
+    /// Backfills under way, as they were told last.
+    backfills: Mutex<Value>,
 }
 
 impl Live {
     pub(crate) fn new() -> Self {
         let latest = Mutex::new(Some(watch::Sender::new(Bytes::new())));
-        Self { latest, history: Mutex::default() }
+        Self { latest, history: Mutex::default(), backfills: Mutex::new(json!([])) }
     }
 
     pub(crate) fn close(&self) {
@@ -42,7 +44,7 @@ impl Live {
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    pub(crate) async fn tick(&self, projects: &BTreeMap<String, Shown>) {
+    pub(crate) async fn tick(&self, state: &State) {
         let mut before: BTreeMap<&str, Traffic> = BTreeMap::new();
         let mut last = Instant::now();
         let mut interval = tokio::time::interval(TICK);
@@ -52,7 +54,7 @@ impl Live {
             let seconds = last.elapsed().as_secs_f64().max(0.001);
             last = Instant::now();
             let mut told = Map::new();
-            for (name, shown) in projects {
+            for (name, shown) in &state.projects {
                 let Some(service) = &shown.service else { continue };
                 let now = service.traffic();
                 let since = before.get(name.as_str()).map(|before| now.since(before));
@@ -78,12 +80,19 @@ impl Live {
                 );
                 before.insert(name, now);
             }
-            self.publish(Value::Object(told));
+            let running = state.backfills.running().await;
+            self.publish(Value::Object(told), running.map_err(error::log).ok());
         }
     }
 
-    fn publish(&self, tick: Value) {
-        let event = event("tick", &tick);
+    fn publish(&self, tick: Value, running: Option<Value>) {
+        let mut told = event("tick", &tick);
+        let mut known = self.backfills.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = running.filter(|running| *running != *known) {
+            told = [told, event("backfills", &running)].concat().into();
+            *known = running;
+        }
+        drop(known);
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.push_back(tick);
         if history.len() > REMEMBERED {
@@ -91,7 +100,7 @@ impl Live {
         }
         drop(history);
         if let Some(latest) = &*self.latest.lock().unwrap_or_else(PoisonError::into_inner) {
-            latest.send_replace(event);
+            latest.send_replace(told);
         }
     }
 
@@ -99,7 +108,9 @@ impl Live {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let history: Vec<Value> = history.iter().cloned().collect();
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        (event("history", &json!(history)), latest.as_ref().map(watch::Sender::subscribe))
+        let backfills = self.backfills.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = [event("history", &json!(history)), event("backfills", &backfills)].concat();
+        (told.into(), latest.as_ref().map(watch::Sender::subscribe))
     }
 }
 

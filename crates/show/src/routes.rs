@@ -10,11 +10,12 @@ use axum::{
     routing::{get, post},
 };
 use mesh_core::{Digest, ModelVersion};
+use mesh_store::BackfillId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    artifacts, assets, batch, error::Fault, examination, examples, lineage, live, mesh,
+    artifacts, assets, backfills, batch, error::Fault, examination, examples, lineage, live, mesh,
     state::State, versions,
 };
 
@@ -42,6 +43,12 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route(&format!("{version}/lineage"), get(graph))
         .route(&format!("{version}/examination"), get(examined))
         .route(&format!("{version}/examination/texts"), get(cell))
+        .route("/api/v1/backfills", get(all_backfills))
+        .route("/api/v1/backfills/{id}", get(backfill))
+        .route("/api/v1/backfills/{id}/rejects", get(rejects))
+        .route("/api/v1/backfills/{id}/differences", get(differences))
+        .route("/api/v1/backfills/{id}/cutover", post(cutover))
+        .route("/api/v1/backfills/{id}/rollback", post(rollback))
         .route("/api/v1/artifacts/{digest}", get(artifact))
         .route("/api/v1/artifacts/{digest}/files/{*file}", get(artifact_file))
         .with_state(state)
@@ -132,6 +139,36 @@ async fn cell(
     Ok(answer(&examination.texts(&truth, &given)))
 }
 
+async fn all_backfills(With(state): Shared) -> Reply {
+    Ok(answer(&backfills::list(&state).await?))
+}
+
+async fn backfill(With(state): Shared, Path(id): Path<String>) -> Reply {
+    Ok(answer(&backfills::one(&state, parse_backfill(&id)?).await?))
+}
+
+async fn rejects(
+    With(state): Shared,
+    Path(id): Path<String>,
+    Query(Limit { limit }): Query<Limit>,
+) -> Reply {
+    Ok(answer(&backfills::rejects(&state, parse_backfill(&id)?, limit).await?))
+}
+
+async fn differences(With(state): Shared, Path(id): Path<String>) -> Reply {
+    Ok(answer(&backfills::differences(&state, parse_backfill(&id)?).await?))
+}
+
+async fn cutover(With(state): Shared, Path(id): Path<String>, asked: HeaderMap) -> Reply {
+    state.doormat.pass(state.admin.as_ref(), &asked).await?;
+    Ok(answer(&backfills::cutover(&state, parse_backfill(&id)?).await?))
+}
+
+async fn rollback(With(state): Shared, Path(id): Path<String>, asked: HeaderMap) -> Reply {
+    state.doormat.pass(state.admin.as_ref(), &asked).await?;
+    Ok(answer(&backfills::rollback(&state, parse_backfill(&id)?).await?))
+}
+
 async fn artifact(With(state): Shared, Path(digest): Path<String>) -> Reply {
     Ok(answer(&artifacts::manifest(&state, parse_digest(&digest)?).await?))
 }
@@ -144,6 +181,10 @@ async fn artifact_file(With(state): Shared, Path((digest, file)): Path<(String, 
 fn parse(version: &str) -> Result<ModelVersion, Fault> {
     let number = version.parse().ok().and_then(|number: u32| ModelVersion::try_from(number).ok());
     number.ok_or_else(|| Fault::absent("a version is a number from 1 on"))
+}
+
+fn parse_backfill(id: &str) -> Result<BackfillId, Fault> {
+    id.parse().map_err(|_| Fault::absent("a backfill is named by its number"))
 }
 
 fn parse_digest(digest: &str) -> Result<Digest, Fault> {

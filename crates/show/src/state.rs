@@ -7,9 +7,17 @@ use axum::Router;
 use mesh_core::{ArtifactDir, Digest, ModelVersion, ProjectName, Registration};
 use mesh_pipeline::{ProjectFolder, Workspace};
 use mesh_serve::{Problem, Service};
-use tokio::sync::Semaphore;
+use tokio::{runtime::Handle, sync::Semaphore};
 
-use crate::{error::Fault, examination::Examination, live::Live, mesh::Glances, routes};
+use crate::{
+    admin::{AdminKey, Doormat},
+    backfills::Backfills,
+    error::Fault,
+    examination::Examination,
+    live::Live,
+    mesh::Glances,
+    routes,
+};
 
 /// The pages of a workspace.
 #[derive(Clone)]
@@ -33,6 +41,10 @@ pub(crate) struct State {
     pub(crate) projects: BTreeMap<String, Shown>,
     pub(crate) live: Live,
     pub(crate) glances: Glances,
+    pub(crate) backfills: Arc<Backfills>,
+    /// Whoever has it may change what readers see; without it nobody may.
+    pub(crate) admin: Option<AdminKey>,
+    pub(crate) doormat: Doormat,
     /// Artifacts never change: each is verified once.
     artifacts: Mutex<BTreeMap<Digest, ArtifactDir>>,
     pub(crate) examinations: Mutex<BTreeMap<(ProjectName, ModelVersion), Arc<Examination>>>,
@@ -41,15 +53,23 @@ pub(crate) struct State {
 }
 
 impl Show {
-    /// The pages of these projects. Nothing is live until [`Show::tick`] runs.
+    /// The pages of these projects. Nothing is live until [`Show::tick`] runs. Whoever has the
+    /// admin key may change what readers of archives see.
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio.
     #[must_use]
-    pub fn new(workspace: Arc<Workspace>, projects: Vec<Shown>) -> Self {
+    pub fn new(workspace: Arc<Workspace>, projects: Vec<Shown>, admin: Option<AdminKey>) -> Self {
         let named = |shown: Shown| (shown.folder.name().to_string(), shown);
+        let backfills = Arc::new(Backfills::new(&workspace, Handle::current()));
         let state = State {
             workspace,
             projects: projects.into_iter().map(named).collect(),
             live: Live::new(),
             glances: Glances::default(),
+            backfills,
+            admin,
+            doormat: Doormat::default(),
             artifacts: Mutex::default(),
             examinations: Mutex::default(),
             examining: Semaphore::new(1),
@@ -64,7 +84,7 @@ impl Show {
 
     /// Tells all open pages once a second what the services do. It does not end.
     pub async fn tick(&self) {
-        self.state.live.tick(&self.state.projects).await;
+        self.state.live.tick(&self.state).await;
     }
 
     /// Ends the streams of all open pages, which would keep a server from draining.

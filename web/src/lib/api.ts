@@ -144,6 +144,12 @@ export async function get<T>(url: string, signal?: AbortSignal): Promise<T> {
   return (await send(url, { signal })).json() as Promise<T>
 }
 
+/** Asks for a change, with a key. */
+export async function post<T>(url: string, key: string): Promise<T> {
+  const headers = { authorization: `Bearer ${key}` }
+  return (await send(url, { method: 'POST', headers })).json() as Promise<T>
+}
+
 export async function getText(url: string): Promise<string> {
   return (await send(url)).text()
 }

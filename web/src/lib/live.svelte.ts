@@ -1,6 +1,8 @@
 // What the services do, as the server tells it once a second. A page that nobody sees does not
 // listen: browsers allow few connections to one server, whatever the number of tabs.
 
+import type { Standing } from './backfills'
+
 export interface Pulse {
   ready: boolean
   version: number | null
@@ -22,6 +24,10 @@ class Live {
   connected = $state<boolean | null>(null)
   /** Counts how often the mesh came back, or told of another version: what was read is old then. */
   epoch = $state(0)
+  /** Backfills under way. */
+  backfills = $state.raw<Standing[]>([])
+  /** Which backfills are under way, in a word: who shows others reads them anew when it changes. */
+  under = $derived(this.backfills.map(({ id, working }) => `${id}${working}`).join(' '))
   #source: EventSource | null = null
   #retry: ReturnType<typeof setTimeout> | undefined
 
@@ -58,6 +64,9 @@ class Live {
       )
       if (moved) this.epoch += 1
       this.ticks = [...this.ticks.slice(1 - REMEMBERED), tick]
+    })
+    source.addEventListener('backfills', (event) => {
+      this.backfills = JSON.parse(event.data) as Standing[]
     })
     source.addEventListener('error', () => {
       // Some failures make the browser give up; then it is begun anew.

@@ -1,8 +1,10 @@
-// The address: `#/project/view?key=value`. What is behind `#` never leaves the browser, so what
+// The address: `#/project/view?key=value`, or `#/-/page` for what is of no project. What is behind `#` never leaves the browser, so what
 // somebody tries is in no log.
 
 class Route {
   project = $state<string | null>(null)
+  /** A page that is of no project. No project can have its name. */
+  page = $state<string | null>(null)
   view = $state('try')
   version = $state<number | null>(null)
   query = $state.raw(new URLSearchParams())
@@ -13,8 +15,10 @@ class Route {
       const [project, view, version] = place.split('/').filter((part) => part !== '')
       this.query = new URLSearchParams(query)
       this.version = version && /^\d+$/.test(version) ? Number(version) : null
+      const elsewhere = project === '-'
+      this.page = elsewhere ? (view ?? null) : null
       this.view = view ?? 'try'
-      this.project = project === undefined ? null : decode(project)
+      this.project = project === undefined || elsewhere ? null : decode(project)
     }
     window.addEventListener('hashchange', read)
     read()
@@ -46,4 +50,10 @@ export const route = new Route()
 export function address(project: string, view = 'try', version?: number): string {
   const base = `#/${encodeURIComponent(project)}/${view}`
   return version === undefined ? base : `${base}/${version}`
+}
+
+export const backfillsAddress = '#/-/backfills'
+
+export function backfillAddress(id: number): string {
+  return `${backfillsAddress}/${id}`
 }

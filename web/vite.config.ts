@@ -24,20 +24,37 @@ function brotli(): Plugin {
   }
 }
 
-export default defineConfig({
-  plugins: [svelte(), brotli()],
+/** The page, and with `--mode export` the one script and the one style of a page that is taken away. */
+export default defineConfig(({ mode }) => ({
+  plugins: [svelte(), ...(mode === 'export' ? [] : [brotli()])],
   build: {
     target: 'es2022',
     // An inlined file would need a policy that allows inline data.
     assetsInlineLimit: 0,
+    cssCodeSplit: mode !== 'export',
     modulePreload: { polyfill: false },
-    rolldownOptions: {
-      output: {
-        entryFileNames: 'assets/show/[name]-[hash].js',
-        chunkFileNames: 'assets/show/[name]-[hash].js',
-        assetFileNames: 'assets/show/[name]-[hash][extname]',
-      },
-    },
+    rolldownOptions:
+      mode === 'export'
+        ? {
+            input: 'src/exported.ts',
+            output: {
+              format: 'iife' as const,
+              codeSplitting: false,
+              entryFileNames: 'exported.js',
+              assetFileNames: 'exported[extname]',
+            },
+          }
+        : {
+            output: {
+              entryFileNames: 'assets/show/[name]-[hash].js',
+              chunkFileNames: 'assets/show/[name]-[hash].js',
+              assetFileNames: 'assets/show/[name]-[hash][extname]',
+            },
+          },
+  },
+  worker: {
+    format: 'es' as const,
+    rolldownOptions: { output: { entryFileNames: 'assets/show/[name]-[hash].js' } },
   },
   server: { proxy: { '^/(api|[a-z0-9-]+/v\\d+)/': 'http://127.0.0.1:8080' } },
-})
+}))

@@ -43,7 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     list(&built, &built, &mut names)?;
     names.sort();
     let mut table = String::from("&[\n");
-    for name in names.iter().filter(|name| !name.ends_with(".br")) {
+    // What pages that are taken away hold is not served.
+    let served = |name: &&String| !name.ends_with(".br") && !name.starts_with("export/");
+    for name in names.iter().filter(served) {
         let file = |name: &str| built.join(name).display().to_string();
         table.push_str(&format!(
             "    ({name:?}, include_bytes!({:?}), include_bytes!({:?})),\n",

@@ -11,7 +11,7 @@ import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import { chromium } from 'playwright-core'
 
-const [base, out, what] = process.argv.slice(2)
+const [base, out, what, only] = process.argv.slice(2)
 const DEADLINE = 30_000
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
@@ -42,7 +42,7 @@ async function settled(page) {
   await page.waitForFunction(() => {
     const main = document.querySelector('main')
     const text = main?.innerText ?? ''
-    return document.querySelector('h1') && !/Loading…|Asking the model/.test(text) &&
+    return document.querySelector('h1') && !/Loading…|Asking the model|Comparing…/.test(text) &&
       (!document.querySelector('.answer') || document.querySelector('[data-answer], [role=alert], .answer p'))
   })
 }
@@ -58,13 +58,20 @@ async function accessible(page, where) {
 
 async function look() {
   const { projects } = await (await fetch(`${base}/api/v1/mesh`)).json()
-  const views = ['', ...projects.flatMap(({ project }) => ['try', 'many', 'quality', 'lineage'].map((view) => `${project}/${view}`))]
+  const { backfills } = await (await fetch(`${base}/api/v1/backfills`)).json()
+  const tabs = ['try', 'compare', 'many', 'quality', 'versions', 'backfills', 'lineage']
+  const views = [
+    '',
+    '-/backfills',
+    ...backfills.map(({ id }) => `-/backfills/${id}`),
+    ...projects.flatMap(({ project }) => tabs.map((view) => `${project}/${view}`)),
+  ]
   const kinds = [
     { name: 'light', options: { colorScheme: 'light' } },
     { name: 'dark', options: { colorScheme: 'dark' } },
     { name: 'phone', options: { colorScheme: 'light', viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true } },
   ]
-  for (const { name, options } of kinds) {
+  const walk = async ({ name, options }) => {
     const page = await open(options)
     await page.goto(`${base}/`)
     for (const view of views) {
@@ -75,13 +82,15 @@ async function look() {
       await settled(page)
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
       assert(wide <= 0, `${where} is ${wide} pixels too wide`)
+      // Where markup is the same, its roles are: colours differ in the dark, and little on a phone.
       if (name !== 'phone' || view === '' || view.endsWith('try')) await accessible(page, where)
-      const file = `${(view || 'mesh').replace('/', '-')}-${name}.png`
+      const file = `${(view || 'mesh').replace('-/', '').replaceAll('/', '-')}-${name}.png`
       await page.screenshot({ path: `${out}/${file}`, fullPage: true })
       assert.deepEqual(page.faults, [], where)
     }
     await page.context().close()
   }
+  await Promise.all(kinds.map(walk))
   console.error('looked:', { pages: views.length * kinds.length })
 }
 
@@ -242,11 +251,11 @@ async function quality() {
   const page = await open()
   await page.goto(`${base}/#/sentiment/quality`)
   await settled(page)
-  const cell = page.locator('.confusion button.right').first()
+  const cell = page.locator('[aria-labelledby=confusion] button.good').first()
   const count = Number(await cell.innerText())
   await cell.click()
-  await page.locator('.cell .texts li').first().waitFor()
-  assert.equal(await page.locator('.cell .texts li').count(), Math.min(50, count))
+  await page.locator('.texts li').first().waitFor()
+  assert.equal(await page.locator('.texts li').count(), Math.min(50, count))
   await page.goto(`${base}/#/reviews/lineage`)
   await settled(page)
   await page.getByRole('button', { name: /^model/ }).focus()
@@ -289,6 +298,134 @@ async function many() {
   await page.context().close()
 }
 
+async function compare() {
+  const page = await open()
+  await page.goto(`${base}/#/reviews/versions`)
+  await page.getByText('candidate').waitFor()
+  await page.getByText('Canary and shadow traffic are not in this workspace yet').waitFor()
+  await page.getByRole('link', { name: 'side by side with production' }).click()
+  const field = page.locator('#compared')
+  await field.fill('a lovely box, the best')
+  const sides = page.locator('[data-compared]')
+  await sides.nth(1).locator('li .name').first().waitFor()
+  assert.deepEqual(await page.locator('.both select').evaluateAll((all) => all.map(({ value }) => value)), ['1', '2'])
+  // Scores of the two differ: that is marked, and told.
+  await page.locator('tr.differs mark').first().waitFor()
+  assert(/differ|second/.test(await text(page, '.verdict')))
+  // The address holds both sides and the text.
+  await page.waitForFunction(() => /one=1&two=2&text=a\+lovely/.test(location.hash))
+  const other = await page.context().newPage()
+  await other.goto(page.url())
+  await other.locator('tr.differs mark').first().waitFor()
+  assert.equal(await other.locator('#compared').inputValue(), 'a lovely box, the best')
+  await other.close()
+  // A version beside itself is the same.
+  await page.locator('.both select').nth(1).selectOption('1')
+  await page.getByText('Both answer the same').waitFor()
+  assert.equal(await page.locator('tr.differs').count(), 0)
+  // One that there never was, and one that is gone while it is compared.
+  page.expected = true
+  await page.goto(`${base}/#/visits/compare?one=1&two=77`)
+  await page.getByText('there is no version 77').waitFor()
+  await page.goto(`${base}/#/reviews/compare?one=1&two=2&text=lovely`)
+  await page.locator('tr.differs mark').first().waitFor()
+  await ask('forget')
+  await page.locator('#compared').fill('lovely and awful')
+  await page.getByText('there is no version 2; it may have been deleted').waitFor()
+  await sides.nth(0).locator('li .name').first().waitFor()
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+}
+
+async function backfills() {
+  const page = await open()
+  await page.goto(`${base}/`)
+  await page.getByRole('link', { name: 'Backfills' }).first().click()
+  await page.getByRole('link', { name: 'Backfill 2 of mail' }).click()
+  await page.getByText('done, not live').waitFor()
+  await page.getByText('2,001 of 2,001 documents').waitFor()
+  await page.getByRole('heading', { name: 'Rejected: 1' }).waitFor()
+  assert.equal(await text(page, '.rejects td'), 'empty')
+  await page.getByText('What changes in reviews').waitFor()
+  // A key that is wrong is refused and asked for again; what is moved is told.
+  page.expected = true
+  const key = page.getByLabel('Admin key')
+  await key.fill('a key of somebody else')
+  await page.getByRole('button', { name: 'Make it live' }).click()
+  await page.getByText('this is not the admin key').waitFor()
+  page.expected = false
+  assert.equal(await key.inputValue(), '')
+  await key.fill('an admin key of some length')
+  await page.getByRole('button', { name: 'Make it live' }).click()
+  await page.getByText('Readers of mail see it now').waitFor()
+  await page.getByRole('button', { name: 'Roll back' }).click()
+  await page.getByText('Readers of mail see what was live before').waitFor()
+  assert.equal(await page.evaluate(() => JSON.stringify([localStorage, sessionStorage]).includes('some length')), false)
+  // One that runs is seen to run, and to end.
+  await ask('backfill')
+  await page.goto(`${base}/#/-/backfills`)
+  await page.getByRole('link', { name: 'Backfill 3 of mail' }).click()
+  await page.getByText('documents per second').waitFor()
+  await page.getByText('left').first().waitFor()
+  await page.getByText('done, not live').waitFor()
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+}
+
+/** Panels of every kind, as a project in Rust may give them, with what people write in them. */
+async function panels() {
+  const page = await open()
+  await page.goto(`${base}/#/lsh`)
+  // Those that `lsh` really has, in the order of its manifest, and its words.
+  await page.getByText('How alike texts must be').first().waitFor()
+  const heads = await page.locator('.answer h2, .answer h3').allInnerTexts()
+  assert.deepEqual(heads, ['Near-duplicates?', 'Signature', 'How alike texts must be', 'Runs of words'])
+  assert((await text(page, '.examples li')).startsWith('The central bank left'))
+  await page.getByText('Put in two texts').waitFor()
+  const told = (name, kind, rest) => ({ name, title: `<b>${kind}</b>`, note: 'a note', kind, ...rest })
+  const script = '<script>window.ran=1</script>'
+  const drawn = [
+    told('likeness', 'spans', {
+      text: `😀 שלום world ${script}`,
+      spans: [{ start: 2, end: 6, label: script }, { start: 7, end: 12, label: 'second' }, { start: 900, end: 999, label: 'outside' }],
+    }),
+    told('shingles', 'graph', { nodes: ['a', 'b', script], edges: [{ from: 'a', to: 'b' }, { from: 'b', to: 'a' }, { from: 'b', to: script }] }),
+  ]
+  const more = [
+    told('likeness', 'bars', { bars: [{ name: script, value: 3 }, { name: 'b', value: 1.5 }] }),
+    told('shingles', 'matrix', { rows: ['a', 'b'], columns: ['x', script], values: [[1, 0], [0.25, 2]] }),
+  ]
+  const last = [
+    told('likeness', 'line', { points: ['mon', 'tue', 'wed'], lines: [{ name: script, values: [1, null, 3] }], place: 2 }),
+    told('shingles', 'text', { text: `one\n${script}` }),
+  ]
+  for (const answer of [drawn, more, last]) {
+    await page.route('**/panels', (route) => route.fulfill({ json: { version: 1, panels: answer } }))
+    await page.locator('#text').fill(`asked again, ${answer[0].kind}`)
+    await page.waitForFunction((kind) => [...document.querySelectorAll('.answer h3')].some((head) => head.textContent === `<b>${kind}</b>`), answer[1].kind)
+    await accessible(page, `panels ${answer[0].kind}`)
+    const marks = await page.locator('.answer section mark bdi').allInnerTexts()
+    if (answer === drawn) assert.deepEqual(marks, ['שלום', 'world'])
+    await page.screenshot({ path: `${out}/panels-${answer[0].kind}.png`, fullPage: true })
+    await page.unroute('**/panels')
+  }
+  assert.equal(await page.evaluate(() => window.ran), undefined)
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+}
+
+/** More tabs than a browser has connections to one server: all are live, and all are answered. */
+async function tabs() {
+  const page = await open()
+  const context = page.context()
+  const all = await Promise.all(Array.from({ length: 24 }, () => context.newPage()))
+  await Promise.all(all.map((tab) => tab.goto(`${base}/#/reviews?text=lovely`)))
+  await Promise.all(all.map((tab) => tab.locator('[data-answer]').waitFor()))
+  await all[0].evaluate(() => (location.hash = '#/'))
+  await all[0].waitForFunction(() => document.querySelector('.rps svg path')?.getAttribute('d').includes('L'))
+  await context.close()
+}
+
 async function outage() {
   const page = await open()
   await page.goto(`${base}/`)
@@ -307,10 +444,16 @@ async function outage() {
   await page.context().close()
 }
 
+async function timed(use) {
+  const started = performance.now()
+  await use()
+  console.error(`${use.name}: ${Math.round(performance.now() - started)} ms`)
+}
+
 await mkdir(out, { recursive: true })
 try {
   if (what === 'look') await look()
-  else for (const use of [first, labels, tasks, quality, many, outage]) await use()
+  else for (const use of [first, labels, tasks, quality, many, backfills, panels, tabs, compare, outage]) if (!only || only === use.name) await timed(use)
 } finally {
   await browser.close()
 }

@@ -11,8 +11,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    backfill::documents,
     encoders, entities, ner, regression,
-    support::{Serving, Workspace, repository, reviews, wait},
+    show_backfills::serve_with_key,
+    support::{Serving, Workspace, repository, reviews, run, wait},
 };
 
 /// A small project of every task, with markup where people write.
@@ -45,9 +47,22 @@ fn workspace() -> Workspace {
         .write("projects/vectors/project.toml", encoders::manifest("vectors", "embedding", ""));
     let lsh = fs::read_to_string(repository().join("projects/lsh/project.toml")).unwrap();
     workspace.write("projects/lsh/project.toml", lsh);
+    workspace.edit(manifest, "[serve]", BACKFILL);
     workspace.mesh(["run", "--all"]).ok();
+    // Another version, as a candidate, and an archive that one told of and the other is to.
+    workspace.edit(manifest, "model = \"linear\"", "model = \"linear\"\nlinear = { c = [0.001] }");
+    workspace.mesh(["run", "reviews"]).ok();
+    workspace.mesh(["model", "promote", "reviews", "2", "--alias", "candidate"]).ok();
+    let empty = json!({ "id": "empty", "text": " ", "lang": "en", "stars": "1" });
+    workspace.write("mail.jsonl", format!("{}{empty}\n", documents(2_000)));
+    let archive = ["new", "archive", "mail", "--data", "mail.jsonl", "--key", "id"];
+    run(&mut workspace.command(archive).args(["--slice", "language=lang"])).ok();
+    workspace.mesh(["backfill", "run", "mail", "reviews", "--cutover"]).ok();
+    workspace.mesh(["backfill", "run", "mail", "reviews@2"]).ok();
     workspace
 }
+
+const BACKFILL: &str = "[backfill]\ninput = { content = \"text\" }\n\n[serve]";
 
 fn node(script: &str, args: &[&str]) -> Child {
     let mut command = Command::new(repository().join("scripts/web.sh"));
@@ -61,7 +76,8 @@ fn screenshots() -> PathBuf {
 
 /// Walks, and does to the server what the walk asks for.
 fn walk(workspace: &Workspace, what: &str) {
-    let mut serving = Some(workspace.serve());
+    let mut serving = Some(serve_with_key(workspace));
+    let mut backfill = None;
     let address = serving.as_ref().unwrap().address.clone();
     let port = address.rsplit_once(':').unwrap().1.to_owned();
     let base = format!("http://{address}");
@@ -75,11 +91,27 @@ fn walk(workspace: &Workspace, what: &str) {
                 let again = workspace.command(["serve", "--port", &port, "--json"]);
                 serving = Some(Serving::start(again));
             }
+            "backfill" => {
+                let through = ["--all-rows", "--through", &base, "--max-rate", "700", "--quiet"];
+                let mut command = workspace.command(["backfill", "run", "mail", "reviews"]);
+                backfill = Some(command.args(through).stdout(Stdio::null()).spawn().unwrap());
+            }
+            "forget" => forget(workspace, "reviews", "2"),
             other => panic!("the walk asks for {other}"),
         }
         writeln!(answers, "done").unwrap();
     }
     assert_eq!(wait(&mut walk), 0, "the walk failed: what it says is above");
+    if let Some(mut backfill) = backfill {
+        assert_eq!(wait(&mut backfill), 0);
+    }
+}
+
+/// Removes what was compiled for a version from the store.
+fn forget(workspace: &Workspace, project: &str, version: &str) {
+    let shown = workspace.json(["model", "show", project, "--version", version, "--json"]);
+    let digest = shown["version"]["compiled"][0]["digest"].as_str().unwrap().to_owned();
+    fs::remove_dir_all(workspace.path(&format!(".mesh/store/artifacts/{digest}"))).unwrap();
 }
 
 #[test]

@@ -63,15 +63,7 @@ impl<'a> Live<'a> {
 
     /// The pages of all projects of the workspace, served or not.
     fn show(&self) -> Result<Show, CliError> {
-        let mut projects = Vec::new();
-        for folder in self.workspace.projects() {
-            let found = self.services.iter().find(|(served, _)| served.name() == folder.name());
-            projects.push(Shown {
-                folder: folder.clone(),
-                registration: self.context.projects.registration(folder.manifest())?.clone(),
-                service: found.map(|(_, service)| Arc::clone(service)),
-            });
-        }
+        let projects = shown(self.context, self.workspace, &self.services)?;
         let admin = AdminKey::from_env(&self.workspace.manifest().show.admin_key_env)?;
         Ok(Show::new(Arc::clone(self.workspace), projects, admin))
     }
@@ -142,6 +134,23 @@ impl<'a> Live<'a> {
         }
         crate::output::line("Ctrl-C ends it; requests under way are answered first");
     }
+}
+
+/// All projects of a workspace as they are shown, each with its service if it is served.
+pub(crate) fn shown(
+    context: &Context,
+    workspace: &Workspace,
+    services: &[(&ProjectFolder, Arc<Service>)],
+) -> Result<Vec<Shown>, CliError> {
+    let shown = |folder: &ProjectFolder| {
+        let found = services.iter().find(|(served, _)| served.name() == folder.name());
+        Ok(Shown {
+            folder: folder.clone(),
+            registration: context.projects.registration(folder.manifest())?.clone(),
+            service: found.map(|(_, service)| Arc::clone(service)),
+        })
+    };
+    workspace.projects().iter().map(shown).collect()
 }
 
 fn route(project: &ProjectFolder) -> String {

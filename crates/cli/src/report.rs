@@ -11,7 +11,7 @@ use mesh_core::{ArtifactError, LoadError, manifest::ManifestError};
 use mesh_pipeline::{PipelineError, PipelineErrorKind};
 use mesh_prepare::PrepareError;
 use mesh_serve::ServeError;
-use mesh_show::AdminKeyError;
+use mesh_show::{AdminKeyError, ExportError};
 use mesh_source::SourceError;
 use mesh_store::{BackfillId, StoreError};
 use miette::Diagnostic;
@@ -71,6 +71,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Serve(#[from] ServeError),
+    /// A page cannot be written.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Export(#[from] ExportError),
     /// The admin key is none.
     #[error(transparent)]
     #[diagnostic(transparent)]

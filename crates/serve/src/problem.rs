@@ -125,7 +125,8 @@ impl Problem {
     }
 
     /// The detail, and for a request that does not fit the schema what is wrong, in one text.
-    pub(crate) fn told(&self) -> String {
+    #[must_use]
+    pub fn told(&self) -> String {
         match self {
             Self::Schema(errors) => {
                 errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")

@@ -1,7 +1,6 @@
 //! Artifacts, opened: what they are, and the texts in them.
 
 use mesh_core::Digest;
-use mesh_pipeline::PipelineError;
 use serde_json::{Value, json};
 
 use crate::{error::Fault, state::State};
@@ -46,13 +45,5 @@ async fn there(state: &State, digest: Digest) -> Result<(), Fault> {
         false => {
             Err(Fault::absent("that artifact is not in the store; `mesh gc` removes old ones"))
         }
-    }
-}
-
-/// What a missing version or model is to who asks.
-pub(crate) fn absent_or_fault(error: PipelineError) -> Fault {
-    match error {
-        PipelineError::NoModel { reason, .. } => Fault::absent(reason),
-        other => other.into(),
     }
 }

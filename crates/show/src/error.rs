@@ -82,11 +82,19 @@ impl IntoResponse for Fault {
 /// Logs what nobody outside is told.
 #[expect(clippy::needless_pass_by_value, reason = "it is the end of it")]
 pub(crate) fn log(fault: Fault) {
+    tracing::error!(error = told(&fault), "the page's question was not answered");
+}
+
+/// A fault and what caused it, for who works on this machine.
+pub(crate) fn told(fault: &Fault) -> String {
+    if let Fault::Problem(problem) = fault {
+        return problem.told();
+    }
     let mut told = fault.to_string();
     let mut next = fault.source();
     while let Some(cause) = next {
         told.push_str(&format!(": {cause}"));
         next = cause.source();
     }
-    tracing::error!(error = told, "the page's question was not answered");
+    told
 }

@@ -5,20 +5,19 @@
 //! mistakes be read. It is done when somebody looks, one version at a time, and kept.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError},
 };
 
-use mesh_core::{Alias, Input, ModelVersion, Predictor, manifest::TaskName};
+use mesh_core::{Input, ModelVersion, Predictor, manifest::TaskName};
 use mesh_dataset::{Dataset, SplitName};
-use mesh_pipeline::deployed;
 use serde_json::{Value, json};
 
 use crate::{
-    artifacts::absent_or_fault,
     error::Fault,
     examples,
     judgement::Judgement,
+    models,
     state::{Shown, State},
 };
 
@@ -29,7 +28,7 @@ const BATCH: usize = 64;
 /// Characters of a text that are kept to be read.
 const SHOWN_CHARACTERS: usize = 600;
 /// Texts of one cell, and mistakes, that are told.
-const SHOWN: usize = 50;
+pub(crate) const SHOWN: usize = 50;
 const BINS: usize = 10;
 /// Examinations that are kept.
 const KEPT: usize = 8;
@@ -80,17 +79,12 @@ pub(crate) async fn of(
     if let Some(examination) = known() {
         return Ok(examination);
     }
-    let alias = Alias::production();
-    let deployed = deployed(&state.workspace, &shown.folder, &alias, Some(version)).await;
-    let deployed = deployed.map_err(absent_or_fault)?;
+    let model = models::model(state, shown, version, None).await?;
     let Some(dataset) = examples::dataset(state, shown).await? else {
         return Err(Fault::absent("its dataset is not in the store; `mesh run` makes it"));
     };
-    let registration = shown.registration.clone();
-    let examined = tokio::task::spawn_blocking(move || {
-        let predictor = registration.load(&deployed.files)?;
-        examine(predictor.as_ref(), &dataset, version)
-    });
+    let examined =
+        tokio::task::spawn_blocking(move || examine(model.predictor.as_ref(), &dataset, version));
     let examination = Arc::new(examined.await??);
     let mut kept = state.examinations.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() >= KEPT {
@@ -196,12 +190,17 @@ impl Examination {
         })
     }
 
-    /// The texts of one cell of the confusion matrix, the surest answers first.
-    pub(crate) fn texts(&self, truth: &str, given: &str) -> Value {
+    /// The cells of the confusion matrix that have texts.
+    pub(crate) fn cells(&self) -> BTreeSet<(&str, &str)> {
+        self.rows.iter().map(|row| (row.truth.as_str(), row.given.as_str())).collect()
+    }
+
+    /// The texts of one cell of the confusion matrix, the surest answers first, at most so many.
+    pub(crate) fn texts(&self, truth: &str, given: &str, most: usize) -> Value {
         let mut rows: Vec<&Row> =
             self.rows.iter().filter(|row| row.truth == truth && row.given == given).collect();
         rows.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let told: Vec<_> = rows.iter().take(SHOWN).map(|row| row.told()).collect();
+        let told: Vec<_> = rows.iter().take(most).map(|row| row.told()).collect();
         json!({ "count": rows.len(), "texts": told })
     }
 
@@ -333,8 +332,8 @@ mod tests {
         assert_eq!(counted.iter().map(|bin| bin["count"].as_u64().unwrap()).sum::<u64>(), 4);
         // Two files, and four lengths.
         assert_eq!(report["slices"].as_array().unwrap().len(), 6);
-        assert_eq!(examination.texts("b", "a")["count"], 1);
-        assert_eq!(examination.texts("b", "b")["texts"], json!([]));
+        assert_eq!(examination.texts("b", "a", SHOWN)["count"], 1);
+        assert_eq!(examination.texts("b", "b", SHOWN)["texts"], json!([]));
     }
 
     #[test]

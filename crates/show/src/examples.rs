@@ -1,4 +1,5 @@
-//! Texts and rows to try a project with: of its own test split, else of another project's.
+//! Texts and rows to try a project with: those of its manifest, else of its own test split, else of
+//! another project's.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,11 @@ const DAYS: usize = 90;
 
 /// Examples of a project, and where they are from.
 pub(crate) async fn examples(state: &State, shown: &Shown, limit: usize) -> Result<Value, Fault> {
+    let own = shown.folder.manifest().show.as_ref().map(|show| show.examples.as_slice());
+    if let Some(own @ [_, ..]) = own {
+        let own: Vec<_> = own.iter().map(|text| json!({ "text": text, "label": null })).collect();
+        return Ok(json!({ "from": shown.folder.name(), "split": null, "examples": own }));
+    }
     let mut candidates = vec![shown];
     if shown.folder.manifest().project.task != TaskName::Regression {
         // Labelled documents of others, the longer ones of articles first.

@@ -27,13 +27,16 @@ mod batch;
 mod error;
 mod examination;
 mod examples;
+mod export;
 mod judgement;
 mod lineage;
 mod live;
 mod mesh;
+mod models;
 mod routes;
 mod state;
 mod versions;
 
 pub use admin::{AdminKey, AdminKeyError};
+pub use export::{ExportError, Exported};
 pub use state::{Show, Shown};

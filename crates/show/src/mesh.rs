@@ -72,7 +72,8 @@ pub(crate) async fn project(state: &State, shown: &Shown) -> Result<Value, Fault
     let listed: Vec<_> = versions
         .iter()
         .map(|record| {
-            json!({ "version": record.version, "aliases": record.aliases,
+            let targets: Vec<_> = record.compiled.iter().map(|known| &known.target).collect();
+            json!({ "version": record.version, "aliases": record.aliases, "targets": targets,
                 "created_at": record.created_at, "headline": headline(record) })
         })
         .collect();
@@ -90,6 +91,8 @@ pub(crate) async fn project(state: &State, shown: &Shown) -> Result<Value, Fault
         "steps": steps,
         "versions": listed,
         "max_body_bytes": manifest.serve.clone().unwrap_or_default().max_body_bytes,
+        "show": manifest.show.clone().unwrap_or_default(),
+        "own_panels": shown.registration.panels(),
         "labelled": matches!(about.task, TaskName::TextClassification | TaskName::Language),
     }))
 }

@@ -1,22 +1,27 @@
 //! The page, and the JSON API that it draws.
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{DefaultBodyLimit, Path, Query, State as With},
+    extract::{Path, Query, State as With},
     http::{HeaderMap, HeaderValue, Response, header},
     routing::{get, post},
 };
+use http_body_util::LengthLimitError;
 use mesh_core::{Digest, ModelVersion};
+use mesh_serve::Problem;
 use mesh_store::BackfillId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    artifacts, assets, backfills, batch, error::Fault, examination, examples, lineage, live, mesh,
-    state::State, versions,
+    artifacts, assets, backfills, batch,
+    error::Fault,
+    examination, examples, lineage, live, mesh, models,
+    state::{Shown, State},
+    versions,
 };
 
 type Shared = With<Arc<State>>;
@@ -35,11 +40,10 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/v1/live", get(async |With(state): Shared| live::stream(&state.live)))
         .route("/api/v1/projects/{project}", get(project))
         .route("/api/v1/projects/{project}/examples", get(some_examples))
-        .route(
-            "/api/v1/projects/{project}/batch",
-            post(batched).layer(DefaultBodyLimit::max(batch::MAX_BODY)),
-        )
+        .route("/api/v1/projects/{project}/batch", post(batched))
+        .route("/api/v1/projects/{project}/panels", post(own_panels))
         .route(version, get(card))
+        .route(&format!("{version}/predict"), post(predicted))
         .route(&format!("{version}/lineage"), get(graph))
         .route(&format!("{version}/examination"), get(examined))
         .route(&format!("{version}/examination/texts"), get(cell))
@@ -103,8 +107,31 @@ async fn some_examples(
     Ok(answer(&examples::examples(&state, state.project(&name)?, limit.min(200)).await?))
 }
 
-async fn batched(With(state): Shared, Path(name): Path<String>, body: Bytes) -> Reply {
-    batch::answer(state.project(&name)?, body)
+async fn batched(With(state): Shared, Path(name): Path<String>, body: Body) -> Reply {
+    let shown = state.project(&name)?;
+    batch::answer(shown, read(body, batch::MAX_BODY).await?)
+}
+
+async fn own_panels(With(state): Shared, Path(name): Path<String>, body: Body) -> Reply {
+    let shown = state.project(&name)?;
+    Ok(answer(&models::panels(&state, shown, read(body, longest(shown)).await?).await?))
+}
+
+#[derive(Deserialize)]
+struct Target {
+    target: Option<String>,
+}
+
+async fn predicted(
+    With(state): Shared,
+    Path((name, version)): Path<(String, String)>,
+    Query(Target { target }): Query<Target>,
+    body: Body,
+) -> Reply {
+    let shown = state.project(&name)?;
+    let version = parse(&version)?;
+    let body = read(body, longest(shown)).await?;
+    Ok(answer(&models::answer(&state, shown, version, target.as_deref(), body).await?))
 }
 
 async fn card(With(state): Shared, Path((name, version)): Path<(String, String)>) -> Reply {
@@ -136,7 +163,7 @@ async fn cell(
 ) -> Reply {
     let shown = state.project(&name)?;
     let examination = examination::of(&state, shown, parse(&version)?).await?;
-    Ok(answer(&examination.texts(&truth, &given)))
+    Ok(answer(&examination.texts(&truth, &given, examination::SHOWN)))
 }
 
 async fn all_backfills(With(state): Shared) -> Reply {
@@ -176,6 +203,22 @@ async fn artifact(With(state): Shared, Path(digest): Path<String>) -> Reply {
 async fn artifact_file(With(state): Shared, Path((digest, file)): Path<(String, String)>) -> Reply {
     let content = artifacts::file(&state, parse_digest(&digest)?, &file).await?;
     Ok(with_media(content.into(), "text/plain; charset=utf-8"))
+}
+
+/// The body of a request, up to so many bytes.
+async fn read(body: Body, most: usize) -> Result<Bytes, Problem> {
+    match axum::body::to_bytes(body, most).await {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.source().is_some_and(|cause| cause.is::<LengthLimitError>()) => {
+            Err(Problem::TooLarge(most))
+        }
+        Err(_) => Err(Problem::BodyUnreadable),
+    }
+}
+
+/// The longest question that a project takes.
+fn longest(shown: &Shown) -> usize {
+    shown.folder.manifest().serve.clone().unwrap_or_default().max_body_bytes
 }
 
 fn parse(version: &str) -> Result<ModelVersion, Fault> {

@@ -14,8 +14,10 @@ use crate::{
     backfills::Backfills,
     error::Fault,
     examination::Examination,
+    export::{self, ExportError, Exported},
     live::Live,
     mesh::Glances,
+    models::Models,
     routes,
 };
 
@@ -47,6 +49,7 @@ pub(crate) struct State {
     pub(crate) doormat: Doormat,
     /// Artifacts never change: each is verified once.
     artifacts: Mutex<BTreeMap<Digest, ArtifactDir>>,
+    pub(crate) models: Models,
     pub(crate) examinations: Mutex<BTreeMap<(ProjectName, ModelVersion), Arc<Examination>>>,
     /// One examination at a time: services come first.
     pub(crate) examining: Semaphore,
@@ -71,6 +74,7 @@ impl Show {
             admin,
             doormat: Doormat::default(),
             artifacts: Mutex::default(),
+            models: Models::default(),
             examinations: Mutex::default(),
             examining: Semaphore::new(1),
         };
@@ -85,6 +89,19 @@ impl Show {
     /// Tells all open pages once a second what the services do. It does not end.
     pub async fn tick(&self) {
         self.state.live.tick(&self.state).await;
+    }
+
+    /// A project's page as one file that opens without a server: of a version, or of that in
+    /// production if none is named.
+    ///
+    /// # Errors
+    /// When there is no such version, or something of it cannot be read.
+    pub async fn export(
+        &self,
+        project: &ProjectName,
+        version: Option<ModelVersion>,
+    ) -> Result<Exported, ExportError> {
+        export::export(&self.state, project, version).await
     }
 
     /// Ends the streams of all open pages, which would keep a server from draining.

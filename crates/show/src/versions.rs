@@ -52,7 +52,7 @@ pub(crate) async fn record(
     versions.into_iter().find(|known| known.version == version).ok_or_else(|| gone(version))
 }
 
-fn gone(version: ModelVersion) -> Fault {
+pub(crate) fn gone(version: ModelVersion) -> Fault {
     Fault::absent(format!("there is no version {version}; it may have been deleted"))
 }
 

@@ -1,5 +1,7 @@
 // The JSON API below /api/v1, and the services' own routes. docs/show.md describes them.
 
+import { isRecorded, recall, recallAnswer } from './record'
+
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
 export interface Headline {
@@ -22,6 +24,7 @@ export interface Step {
 export interface VersionRow {
   version: number
   aliases: string[]
+  targets: string[]
   created_at: number
   headline: Headline | null
 }
@@ -41,6 +44,8 @@ export interface Project {
   versions: VersionRow[]
   max_body_bytes: number
   labelled: boolean
+  show: { panels: string[]; examples: string[]; words: Record<string, string> }
+  own_panels: string[]
 }
 
 export interface Mesh {
@@ -141,6 +146,11 @@ async function send(url: string, options: RequestInit = {}): Promise<Response> {
 }
 
 export async function get<T>(url: string, signal?: AbortSignal): Promise<T> {
+  if (isRecorded()) {
+    const told = recall(url)
+    if (told === undefined) throw new Problem(404, 'not-found', '', '')
+    return told as T
+  }
   return (await send(url, { signal })).json() as Promise<T>
 }
 
@@ -195,12 +205,72 @@ export function body(project: string, attributes: Fields, parameters: Fields): F
   return { data }
 }
 
+/** What a version, or one of its targets, answers. */
+export interface Compared {
+  version: number
+  target: string | null
+  seconds: number
+  prediction: Fields
+}
+
+/** Asks a side of a comparison: `2`, or `2:portable-f16`. */
+export async function ask(
+  project: string,
+  side: string,
+  attributes: Fields,
+  parameters: Fields,
+  signal: AbortSignal,
+): Promise<Compared> {
+  const [version = '', target] = side.split(':')
+  const query = target ? `?${new URLSearchParams({ target })}` : ''
+  const url = `${path.project(project)}/versions/${encodeURIComponent(version)}/predict${query}`
+  return question<Compared>(url, attributes, parameters, signal)
+}
+
+interface Common {
+  name: string
+  title: string
+  note: string
+}
+/** What a project in Rust shows beside an answer. */
+export type Panel = Common &
+  (
+    | { kind: 'spans'; text: string; spans: { start: number; end: number; label: string }[] }
+    | { kind: 'bars'; bars: { name: string; value: number }[] }
+    | { kind: 'table'; columns: string[]; rows: string[][] }
+    | { kind: 'line'; points: string[]; lines: { name: string; values: (number | null)[] }[]; place: number | null }
+    | { kind: 'matrix'; rows: string[]; columns: string[]; values: number[][] }
+    | { kind: 'graph'; nodes: string[]; edges: { from: string; to: string }[] }
+    | { kind: 'text'; text: string }
+  )
+
+export async function panels(
+  project: string,
+  attributes: Fields,
+  parameters: Fields,
+  signal: AbortSignal,
+): Promise<Panel[]> {
+  const told = await question<{ panels: Panel[] }>(`${path.project(project)}/panels`, attributes, parameters, signal)
+  return told.panels
+}
+
+async function question<T>(url: string, attributes: Fields, parameters: Fields, signal: AbortSignal): Promise<T> {
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ attributes, parameters })
+  return (await send(url, { method: 'POST', headers, body, signal })).json() as Promise<T>
+}
+
 export async function predict(
   project: Project,
   attributes: Fields,
   parameters: Fields = {},
   signal?: AbortSignal,
 ): Promise<Answer> {
+  if (isRecorded()) {
+    const told = recallAnswer(attributes)
+    if (!told) throw new Problem(0, 'unreachable', '', '')
+    return { prediction: told.prediction, raw: '', milliseconds: told.seconds * 1000, version: null, tokens: null, longText: null }
+  }
   const started = performance.now()
   const response = await send(`${path.service(project)}/predict`, {
     method: 'POST',

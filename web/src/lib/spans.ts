@@ -63,6 +63,17 @@ export function locate(text: string, entities: Entity[]): Span<Entity>[] {
   return spans
 }
 
+/** Spans that are told in characters, in the text's own units. */
+export function characters(
+  text: string,
+  spans: { start: number; end: number; label: string }[],
+): Span<string>[] {
+  const offsets = [0]
+  for (const character of text) offsets.push(offsets.at(-1)! + character.length)
+  const place = (at: number) => offsets[Math.min(at, offsets.length - 1)] ?? text.length
+  return spans.map(({ start, end, label }) => ({ from: place(start), to: place(end), value: label }))
+}
+
 /** Cuts a text at its spans. Of two that overlap the first, and of these the longer, is taken. */
 export function pieces<T>(text: string, spans: Span<T>[]): Piece<T>[] {
   const sorted = [...spans].sort((a, b) => a.from - b.from || b.to - a.to)

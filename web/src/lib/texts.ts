@@ -68,7 +68,15 @@ export const texts = {
     interval: (low: string, high: string) => `95% interval ${low} to ${high}`,
     baseline: (value: string) => `baseline ${value}`,
   },
-  tabs: { try: 'Try it', many: 'Many at once', quality: 'How good is it', backfills: 'Backfills', lineage: 'Where it is from' },
+  tabs: {
+    try: 'Try it',
+    compare: 'Side by side',
+    many: 'Many at once',
+    quality: 'How good is it',
+    versions: 'Versions',
+    backfills: 'Backfills',
+    lineage: 'Where it is from',
+  },
   project: {
     docs: 'API',
     versions: 'Version',
@@ -83,8 +91,8 @@ export const texts = {
     row: 'What is known',
     settings: 'Settings',
     examples: 'Examples',
-    from: (split: string, from: string | null) =>
-      from ? `from the ${split} split of ${from}` : `from the ${split} split`,
+    from: (split: string | null, from: string | null) =>
+      split === null ? '' : from ? `from the ${split} split of ${from}` : `from the ${split} split`,
     answer: 'Answer',
     waiting: 'Type, or choose an example.',
     took: (ms: string) => `answered in ${ms}`,
@@ -134,6 +142,32 @@ export const texts = {
     seriesAlt: 'The series: what happened, the baseline, and what the model tells',
     choose: 'The row that is asked',
     here: 'this row',
+  },
+  compare: {
+    intro: 'Two versions, or two targets of one, on one input. The address holds it all: it can be sent to somebody.',
+    alone: 'There is one version with one target yet, so both sides are the same. The next “mesh run” that changes the model makes another.',
+    side: (n: number) => (n === 1 ? 'first' : 'second'),
+    gone: (side: string) => `${side}: not there any more`,
+    title: 'What they tell',
+    gap: 'difference',
+    same: 'Both answer the same.',
+    differ: (n: number, all: number) => `${count(n)} of ${count(all)} differ.`,
+    flip: (one: string, two: string) => `The first answers “${one}”, the second “${two}”.`,
+    cosine: (value: string) => `Cosine of the two vectors: ${value}`,
+  },
+  versions: {
+    made: 'Made',
+    targets: 'Compiled for',
+    compare: 'side by side with production',
+    code: 'This project needs no model: its version is that of its API.',
+    releases: 'Releases',
+    noReleases: (project: string) =>
+      `Canary and shadow traffic are not in this workspace yet: “mesh model promote ${project} VERSION” moves all requests in one step, “mesh model rollback ${project}” moves them back, and side by side shows what two versions answer.`,
+  },
+  exported: {
+    of: (version: number, when: string) => `version ${version}, as it was on ${when}`,
+    examples: 'Answered when this page was written. Nothing is asked: the page works without a server.',
+    refused: 'This example was not answered.',
   },
   many: {
     intro:

@@ -10,6 +10,7 @@ mod error;
 mod model;
 mod parse;
 mod project;
+mod show;
 mod source;
 mod table;
 mod train;
@@ -23,6 +24,7 @@ pub use project::{
     Precision, PrepareTable, ProjectManifest, ProjectTable, ServeTable, Split, SplitMethod,
     TARGETS, TaskName, UnicodeForm,
 };
+pub use show::ShowTable;
 pub use source::{Columns, Format, Labels, SourceTable, SplitFiles, TextEncoding};
 pub use table::{FeaturesTable, SeriesTable};
 pub use train::{

@@ -33,4 +33,5 @@ mod regression;
 mod s3;
 mod show;
 mod show_backfills;
+mod show_projects;
 mod sources;

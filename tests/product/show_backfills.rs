@@ -66,7 +66,7 @@ fn backfills_are_made_live_and_rolled_back_by_who_has_the_key() {
     );
     // The page and the command line tell the same.
     let told = serving.get("/api/v1/backfills/2/differences").json();
-    let known = workspace.json(["backfill", "diff", "2", "--examples", "20", "--json"]);
+    let known = workspace.json(["backfill", "diff", "2", "--examples", "10", "--json"]);
     assert_eq!(told, known);
     assert_eq!((&told[0]["before"], &told[0]["report"]["compared"]), (&json!(1), &json!(600)));
 

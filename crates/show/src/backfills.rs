@@ -22,7 +22,7 @@ use crate::{error::Fault, state::State};
 /// Rejected rows of a project that are told, at most.
 const REJECTS: usize = 200;
 /// Documents that changed most, that are told of a project.
-const EXAMPLES: usize = 20;
+const EXAMPLES: usize = 10;
 /// Differences that are kept.
 const KEPT: usize = 8;
 /// How far back a rate looks.

@@ -1,6 +1,7 @@
 // The JSON API below /api/v1, and the services' own routes. docs/show.md describes them.
 
 import { isRecorded, recall, recallAnswer } from './record'
+import { texts } from './texts'
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
@@ -272,10 +273,15 @@ export async function predict(
     return { prediction: told.prediction, raw: '', milliseconds: told.seconds * 1000, version: null, tokens: null, longText: null }
   }
   const started = performance.now()
+  const asked = new Blob([JSON.stringify(body(project.project, attributes, parameters))])
+  // The service would close the connection before it has all of it.
+  if (asked.size > project.max_body_bytes) {
+    throw new Problem(413, 'too-large', texts.tooLarge, texts.atMost(project.max_body_bytes))
+  }
   const response = await send(`${path.service(project)}/predict`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body(project.project, attributes, parameters)),
+    body: asked,
     signal,
   })
   const raw = await response.text()

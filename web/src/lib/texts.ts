@@ -10,6 +10,8 @@ export const texts = {
   loading: 'Loading…',
   away: 'The mesh does not answer. Trying again by itself.',
   unreachable: 'The mesh did not answer. Is it still running?',
+  tooLarge: 'This is longer than the project takes',
+  atMost: (bytes: number) => `It takes requests of at most ${count(bytes)} bytes.`,
   nothing: 'Nothing is here',
   noProject: (name: string) => `This workspace has no project “${name}”.`,
   home: 'To the mesh',

@@ -61,7 +61,7 @@ fn workspace() -> Workspace {
     let empty = json!({ "id": "empty", "text": " ", "lang": "en", "stars": "1" });
     workspace.write("mail.jsonl", format!("{}{empty}\n", documents(2_000)));
     let archive = ["new", "archive", "mail", "--data", "mail.jsonl", "--key", "id"];
-    run(&mut workspace.command(archive).args(["--slice", "language=lang"])).ok();
+    run(workspace.command(archive).args(["--slice", "language=lang"])).ok();
     workspace.mesh(["backfill", "run", "mail", "reviews", "--cutover"]).ok();
     workspace.mesh(["backfill", "run", "mail", "reviews@2"]).ok();
     workspace

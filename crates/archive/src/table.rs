@@ -144,7 +144,8 @@ const SCANNING: usize = 4;
 impl Table {
     /// Opens a file, or all files of one format below a folder: those that the given format has,
     /// else the one that all files have whose name tells one. What begins with `.` or `_` is
-    /// passed over, folders too. A single file may have any name if its format is given.
+    /// passed over, folders too, and folders that end in `.enriched`. A single file may have any name
+    /// if its format is given.
     ///
     /// # Errors
     /// When it is not there, its format is not known, or a folder holds no files, or files of

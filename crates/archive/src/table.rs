@@ -1,7 +1,10 @@
 use std::{
     collections::{HashSet, VecDeque},
+    num::NonZero,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    thread::{self, ScopedJoinHandle},
 };
 
 use ::parquet::{arrow::arrow_reader::ArrowReaderMetadata, file::metadata::PageIndexPolicy};
@@ -14,6 +17,7 @@ use tokio::runtime::Handle;
 
 mod blocks;
 mod chunks;
+mod groups;
 mod json;
 mod keys;
 mod list;
@@ -30,6 +34,7 @@ pub use marks::{Marks, Span};
 
 use crate::{ArchiveError, ArchiveErrorKind, Format, Unusable, Watch};
 use blocks::Blocks;
+use groups::Groups;
 use marks::FileMarks;
 use place::{Bucket, Place};
 use plan::Plan;
@@ -133,11 +138,14 @@ struct Reading<'a> {
 
 /// Heads that are kept: spans are mostly read in order, by a few threads.
 const HEADS: usize = 8;
+/// Threads that scan a table at once, at most: each holds some megabytes of rows.
+const SCANNING: usize = 4;
 
 impl Table {
     /// Opens a file, or all files of one format below a folder: those that the given format has,
     /// else the one that all files have whose name tells one. What begins with `.` or `_` is
-    /// passed over, folders too. A single file may have any name if its format is given.
+    /// passed over, folders too, and folders that end in `.enriched`. A single file may have any name
+    /// if its format is given.
     ///
     /// # Errors
     /// When it is not there, its format is not known, or a folder holds no files, or files of
@@ -272,10 +280,7 @@ impl Table {
                     let about = parquet::about(reading.place, PageIndexPolicy::Skip)?;
                     let part = parquet::Part { first: 0, rows: parquet::rows(&about) };
                     let rows = parquet::read(&reading, about, part, sink)?;
-                    if rows < part.rows {
-                        let how = format!("it has {rows} rows, and says {}", part.rows);
-                        return Err(ArchiveError::read(reading.place.told(), how));
-                    }
+                    part.whole(&reading, rows)?;
                     Ok(FileMarks { rows, ..FileMarks::default() })
                 }
                 format => text::scan(&reading, format, &mut met, sink),
@@ -286,6 +291,50 @@ impl Table {
         let Some(missing) = met.missing(&plan.own) else { return Ok(marks) };
         let told = self.0.places.get(missing.file).map(Place::told).unwrap_or(Path::new(""));
         Err(ArchiveError::no_column(told, missing.key, missing.all))
+    }
+
+    /// As [`Table::scan`] by several threads, where the format allows for it: `sink` is given the rows
+    /// of Parquet files in any order.
+    ///
+    /// # Errors
+    /// As [`Table::scan`]; the first that any thread meets.
+    pub fn scan_anyhow(
+        &self,
+        columns: &[String],
+        watch: Watch<'_>,
+        label: &str,
+        sink: &(dyn Fn(Rows) -> Result<(), ArchiveError> + Sync),
+    ) -> Result<Marks, ArchiveError> {
+        if self.0.format != Format::Parquet || self.is_live() {
+            return self.scan(columns, watch, label, &mut |rows| sink(rows));
+        }
+        let plan = Plan::new(self, columns)?;
+        let total = self.files().iter().map(|file| file.bytes).sum();
+        let task = watch.progress.begin(label, Some(total), Unit::Bytes);
+        let groups = Groups::of(self, &plan, watch.cancel);
+        let work = || -> Result<(), ArchiveError> {
+            while let Some((number, about, part)) = groups.next()? {
+                let reading = self.reading(number, &plan, (task.as_ref(), watch.cancel))?;
+                let rows = reading
+                    .unchanged(&mut |rows| sink(rows), |sink| {
+                        parquet::read(&reading, about, part, sink)
+                    })
+                    .and_then(|rows| part.whole(&reading, rows));
+                rows.inspect_err(|_| groups.stop())?;
+            }
+            Ok(())
+        };
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(SCANNING);
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let join = |other: ScopedJoinHandle<'_, _>| {
+                // A panic goes on where it would have without threads.
+                other.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            others.into_iter().map(join).fold(own, Result::and)
+        })?;
+        Ok(groups.marks())
     }
 
     /// Reads these columns of the rows of a span again.
@@ -336,15 +385,10 @@ impl Table {
             let first = next - next % length;
             let part = parquet::Part { first, rows: length.min(all - first) };
             let key = (span.file, first, reading.plan.schema());
-            let block = self.0.blocks.get(key, || {
-                let mut batches = Vec::new();
-                let mut keep = |rows: Rows| {
-                    batches.push(rows.batch);
-                    Ok(())
-                };
-                parquet::read(reading, about.clone(), part, &mut keep)?;
-                Ok(batches)
-            })?;
+            let block = self
+                .0
+                .blocks
+                .get(key, |left| parquet::block(reading, about.clone(), part, left))?;
             let rows = part.rows.min(end - first) - (next - first);
             let mut given = 0;
             for batch in blocks::slices(&block, next - first, rows) {

@@ -7,9 +7,11 @@ use std::{
     io::{self, BufReader, Read},
     os::unix::fs::FileExt,
     path::Path,
+    rc::Rc,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use mesh_core::AnyPrediction;
 use serde::{Deserialize, Serialize};
 
 use crate::{BackfillError, BackfillErrorKind, keys::KeyHash};
@@ -24,8 +26,36 @@ pub(crate) struct Reason {
     pub(crate) detail: String,
 }
 
-/// What became of an input: a prediction as JSON, or why there is none.
-pub(crate) type Answered = Result<Arc<str>, Reason>;
+/// What became of an input: a prediction, or why there is none.
+pub(crate) type Answered = Result<Prediction, Reason>;
+
+/// A prediction, of which there is one for all documents with the same input.
+#[derive(Clone)]
+pub(crate) enum Prediction {
+    /// As a service tells it, or as it was kept.
+    Json(Arc<str>),
+    /// As the engine gives it.
+    Unwritten(Rc<AnyPrediction>),
+}
+
+impl From<&str> for Prediction {
+    fn from(json: &str) -> Self {
+        Self::Json(json.into())
+    }
+}
+
+impl Prediction {
+    /// The prediction as JSON.
+    pub(crate) fn json(&self) -> Arc<str> {
+        match self {
+            Self::Json(text) => Arc::clone(text),
+            // As where a project's answer becomes JSON elsewhere: it is plain data.
+            Self::Unwritten(any) => {
+                serde_json::to_string(any.as_ref()).unwrap_or_else(|_| "null".into()).into()
+            }
+        }
+    }
+}
 
 /// The file of a backfill's answers.
 #[derive(Debug)]
@@ -94,8 +124,8 @@ impl AnswerLog {
     /// Keeps the answer to an input. What cannot be kept is answered again: that is no failure.
     pub(crate) fn put(&self, input: KeyHash, answer: &Answered) {
         let (is_answer, text) = match answer {
-            Ok(text) => (1, text.to_string()),
-            Err(reason) => (0, serde_json::to_string(reason).unwrap_or_default()),
+            Ok(prediction) => (1, prediction.json()),
+            Err(reason) => (0, serde_json::to_string(reason).unwrap_or_default().into()),
         };
         let Ok(bytes) = u32::try_from(text.len()) else { return };
         if text.len() > MAX_ANSWER {
@@ -139,6 +169,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("answers");
         let hash = |text: &str| KeyHash::of(text);
+        let told = |log: &AnswerLog, text: &str| -> Option<Result<Arc<str>, Reason>> {
+            log.get(hash(text)).map(|answer| answer.map(|prediction| prediction.json()))
+        };
         let reason = Reason { kind: "empty-text".into(), detail: "no text".into() };
         let log = AnswerLog::open(&path).unwrap();
         log.put(hash("a"), &Ok("{\"label\":1}".into()));
@@ -148,16 +181,16 @@ mod tests {
         for cut in [whole.len(), whole.len() - 1, whole.len() - 40, 5, 0] {
             fs::write(&path, &whole[..cut]).unwrap();
             let log = AnswerLog::open(&path).unwrap();
-            let first = log.get(hash("a"));
+            let first = told(&log, "a");
             assert_eq!(first.is_some(), cut > 40, "{cut}");
-            assert_eq!(log.get(hash("b")).is_some(), cut == whole.len());
+            assert_eq!(told(&log, "b").is_some(), cut == whole.len());
             log.put(hash("c"), &Ok("{}".into()));
             drop(log);
             let log = AnswerLog::open(&path).unwrap();
-            assert_eq!(log.get(hash("c")), Some(Ok("{}".into())));
-            assert_eq!(log.get(hash("a")), first);
+            assert_eq!(told(&log, "c"), Some(Ok("{}".into())));
+            assert_eq!(told(&log, "a"), first);
         }
         fs::write(&path, &whole).unwrap();
-        assert_eq!(AnswerLog::open(&path).unwrap().get(hash("b")), Some(Err(reason)));
+        assert_eq!(told(&AnswerLog::open(&path).unwrap(), "b"), Some(Err(reason)));
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     follow::{Followed, Keep},
     generation::Generation,
     keys::FileStamp,
+    owner::Owner,
     place::Place,
     pointer::Current,
     publication::Publication,
@@ -159,6 +160,7 @@ impl ArchiveFile {
         // First the documents: where there are none, no folder is made for their enrichments.
         let table = table(&location)?;
         let place = self.place(&location, runtime)?;
+        Owner::of(&self.manifest).check(&place)?;
         if let (Location::Local(documents), Some(folder)) = (&location, place.local())
             && documents.is_dir()
             && folder.starts_with(documents)
@@ -178,7 +180,15 @@ impl ArchiveFile {
     fn place(&self, documents: &Location, runtime: &Handle) -> Result<Place, BackfillError> {
         let named = self.manifest.archive.enrichments.as_ref();
         let named = named.map(|url| self.location(url, runtime)).transpose()?;
-        let beside = |path: &Path| path.with_extension("enriched");
+        // Only the endings of files are dropped: `mail.2025` and `mail.2026` are two folders.
+        let beside = |path: &Path| match Format::of(path) {
+            Some(_) => path.with_extension("enriched"),
+            None => {
+                let mut name = path.as_os_str().to_owned();
+                name.push(".enriched");
+                PathBuf::from(name)
+            }
+        };
         match (named, documents) {
             (Some(Location::Objects { store, path, runtime }), _) => {
                 Ok(Place::objects(store, path, runtime))
@@ -194,6 +204,21 @@ impl ArchiveFile {
                 Place::folder(&beside(&self.root.join(self.name().as_str())), runtime.clone())
             }
         }
+    }
+
+    /// Whether a file of this machine is among its documents, or would be.
+    #[must_use]
+    pub fn holds(&self, file: &Path) -> bool {
+        let Some(path) = self.manifest.archive.url.strip_prefix("file:") else { return false };
+        let documents = self.root.join(path.strip_prefix("//").unwrap_or(path));
+        let Ok(documents) = documents.canonicalize() else { return false };
+        // The file need not be there yet, its folder is.
+        let real = file.canonicalize().or_else(|_| {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new(".")).canonicalize()?;
+            Ok::<_, std::io::Error>(folder.join(file.file_name().unwrap_or_default()))
+        });
+        real.is_ok_and(|real| real.starts_with(documents))
     }
 
     /// Opens it to be followed into: its documents, which may be none yet, and where new ones are
@@ -380,6 +405,11 @@ impl OpenArchive {
             publication.remove(project, generation)?;
         }
         self.generation(project, generation).remove()
+    }
+
+    /// Says beside its enrichments whose they are.
+    pub(crate) fn claim(&self) -> Result<(), BackfillError> {
+        Owner::of(&self.manifest).claim(&self.place)
     }
 
     /// Where a generation of a project is kept.

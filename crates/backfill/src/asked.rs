@@ -1,9 +1,9 @@
 //! What a model is asked of documents, and how it answers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use crate::{
-    answers::{Answered, Reason},
+    answers::{Answered, Prediction, Reason},
     chunk::Chunk,
     inputs::{self, EnrichedRows, Sources},
     job::{Job, ProjectJob},
@@ -75,11 +75,11 @@ pub(crate) fn predict(project: &ProjectJob, asked: &[&Asked]) -> Vec<Answered> {
             }
         }
     }
-    let mut outcomes = project.predictor.predict(inputs).into_iter();
+    let mut outcomes = project.predictor.predict_any(inputs).into_iter();
     let answered = |wrong: Option<Reason>| match wrong {
         Some(reason) => Err(reason),
         None => match outcomes.next() {
-            Some(Ok(answer)) => Ok(answer.prediction.into()),
+            Some(Ok(answer)) => Ok(Prediction::Unwritten(Rc::new(answer.prediction))),
             Some(Err(refusal)) => {
                 Err(Reason { kind: refusal.kind.as_str().into(), detail: refusal.detail })
             }

@@ -19,7 +19,7 @@ use mesh_core::{Cancel, Digest, ProgressTask};
 
 use crate::{
     BackfillError, BackfillErrorKind,
-    answers::{AnswerLog, Answered, Reason},
+    answers::{AnswerLog, Answered, Prediction, Reason},
     asked::{Asked, Requests, no_answer, predict},
     columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION},
     generation::{self, Counts, Found, Part, counts_of},
@@ -65,7 +65,7 @@ type PartRow = (usize, (usize, usize));
 #[derive(Clone, Copy)]
 struct Answers<'a> {
     /// What was answered now.
-    predictions: &'a [Arc<str>],
+    predictions: &'a [Prediction],
     /// The digests of what was asked.
     inputs: &'a [String],
     /// What was told before.
@@ -198,7 +198,7 @@ impl Work<'_> {
             .collect();
         let (answers, repeated) = self.answer(project, chunk, enriched, &todo)?;
         let mut counts = Counts { rows: chunk.rows() as u64, repeated, ..Counts::default() };
-        let mut predictions: Vec<Arc<str>> = Vec::new();
+        let mut predictions: Vec<Prediction> = Vec::new();
         let mut inputs: Vec<String> = Vec::new();
         let mut kept: Vec<PartRow> = Vec::new();
         let mut rejected: Vec<(usize, Reason)> = Vec::new();

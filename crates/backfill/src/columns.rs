@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use mesh_core::ProjectSchema;
 use serde_json::Value;
 
-use crate::{BackfillError, BackfillErrorKind};
+use crate::{BackfillError, BackfillErrorKind, answers::Prediction};
 
 /// The column of a row's model version.
 pub const MODEL_VERSION: &str = "model_version";
@@ -110,9 +110,12 @@ impl PredictionColumns {
     ///
     /// # Errors
     /// When one does not fit the schema of its project.
-    pub(crate) fn decode(&self, predictions: &[Arc<str>]) -> Result<Vec<ArrayRef>, BackfillError> {
+    pub(crate) fn decode(
+        &self,
+        predictions: &[Prediction],
+    ) -> Result<Vec<ArrayRef>, BackfillError> {
         if self.whole {
-            let column = StringArray::from_iter_values(predictions.iter().map(AsRef::as_ref));
+            let column = StringArray::from_iter_values(predictions.iter().map(Prediction::json));
             return Ok(vec![Arc::new(column)]);
         }
         if predictions.is_empty() {
@@ -131,7 +134,14 @@ impl PredictionColumns {
             .build_decoder()
             .map_err(fail)?;
         for prediction in predictions {
-            let mut bytes = prediction.as_bytes();
+            let text = match prediction {
+                Prediction::Json(text) => text,
+                Prediction::Unwritten(any) => {
+                    decoder.serialize(std::slice::from_ref(any.as_ref())).map_err(fail)?;
+                    continue;
+                }
+            };
+            let mut bytes = text.as_bytes();
             while !bytes.is_empty() {
                 let read = decoder.decode(bytes).map_err(fail)?;
                 bytes = bytes.get(read..).unwrap_or_default();
@@ -214,6 +224,8 @@ fn data_type(schema: &Value, root: &Value, depth: usize) -> Option<DataType> {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use serde_json::json;
 
     use super::*;
@@ -260,11 +272,21 @@ mod tests {
             r#"{"label":"good","score":0.5,"vectors":[1.0,2.0],"spans":[{"text":"a","at":null}]}"#,
             r#"{"label":"bad","score":0.25,"vectors":[3.0],"spans":null}"#,
         ];
-        let decoded = columns.decode(&rows.map(Arc::from)).unwrap();
+        let decoded = columns.decode(&rows.map(|row| Prediction::Json(row.into()))).unwrap();
         assert_eq!(decoded.len(), 4);
         assert!(decoded.iter().all(|column| column.len() == 2));
         assert!(decoded[2].is_null(1));
-        assert!(columns.decode(&[Arc::from("{\"label\":3}")]).is_err());
+        // What was never JSON becomes the same, also among others.
+        let unwritten = |row: &str| {
+            let value: Value = serde_json::from_str(row).unwrap();
+            Prediction::Unwritten(Rc::new(Box::new(value)))
+        };
+        let mixed = [unwritten(rows[0]), Prediction::Json(rows[1].into())];
+        assert_eq!(columns.decode(&mixed).unwrap(), decoded);
+        let mixed = [Prediction::Json(rows[0].into()), unwritten(rows[1])];
+        assert_eq!(columns.decode(&mixed).unwrap(), decoded);
+        assert!(columns.decode(&[unwritten("{\"label\":3}")]).is_err());
+        assert!(columns.decode(&[Prediction::Json("{\"label\":3}".into())]).is_err());
     }
 
     #[test]
@@ -276,7 +298,7 @@ mod tests {
         ] {
             let columns = columns(prediction);
             assert!(columns.whole);
-            assert_eq!(columns.decode(&[Arc::from("{}")]).unwrap()[0].len(), 1);
+            assert_eq!(columns.decode(&[Prediction::Json("{}".into())]).unwrap()[0].len(), 1);
         }
     }
 }

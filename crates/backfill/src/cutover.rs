@@ -1,5 +1,7 @@
 //! What readers see: cutover, rollback, and the collection of what nobody sees any more.
 
+use std::collections::BTreeSet;
+
 use mesh_core::ProjectName;
 use mesh_store::{BackfillId, BackfillRecord, BackfillState};
 use serde::Serialize;
@@ -80,13 +82,19 @@ impl Ledger {
             }
         }
         let generation = plan.generation();
+        // What took nothing over from what was live, nor left it out, needs it not.
+        let mut alone = BTreeSet::new();
         for project in &plan.projects {
             let name = project.project.as_str();
             let place = archive.generation(name, &generation);
-            if Generation::open(place.clone())?.is_none() {
+            let Some(found) = Generation::open(place.clone())? else {
                 let kind = BackfillErrorKind::Damaged(place.shown(""));
                 return Err(BackfillError::new(action(), kind)
                     .help(format!("`mesh backfill cancel {id}`, then run it again")));
+            };
+            let counts = found.manifest().parts.iter().map(|part| part.counts);
+            if counts.fold(0, |sum, counts| sum + counts.kept + counts.skipped) == 0 {
+                alone.insert(name);
             }
         }
         if let Some(differences) = differences {
@@ -96,7 +104,7 @@ impl Ledger {
             // It is there, or somebody removed it from the database.
             archive.publish(project.project.as_str(), &generation)?;
         }
-        let mut moved = Vec::new();
+        let before = archive.current()?;
         archive.change(&|current| {
             for project in &plan.projects {
                 let live = current.generation(project.project.as_str());
@@ -104,7 +112,8 @@ impl Ledger {
                 if live == Some(generation.as_str()) {
                     continue;
                 }
-                if live != project.live.as_deref() {
+                let needs = !alone.contains(project.project.as_str());
+                if needs && live != project.live.as_deref() {
                     let what =
                         format!("another enrichment of {} became live meanwhile", project.project);
                     return Err(BackfillError::new(action(), BackfillErrorKind::InTheWay(what)).help(
@@ -115,13 +124,12 @@ impl Ledger {
             }
             Ok(())
         })?;
-        for project in &plan.projects {
-            moved.push(Moved {
-                project: project.project.to_string(),
-                from: project.live.clone(),
-                to: Some(generation.clone()),
-            });
-        }
+        let moved = plan.projects.iter().map(|project| Moved {
+            project: project.project.to_string(),
+            from: before.generation(project.project.as_str()).map(ToOwned::to_owned),
+            to: Some(generation.clone()),
+        });
+        let moved = moved.collect();
         self.tell(&record.archive, archive)?;
         Ok(moved)
     }
@@ -156,6 +164,11 @@ impl Ledger {
         }
         archive.change(&|current| {
             for project in &chosen {
+                if current.is_last(project) {
+                    let what = format!("what {project} told before was collected");
+                    let help = "what is live stays: only a backfill with another model changes it";
+                    return Err(BackfillError::usage(format!("roll back {name}"), what, help));
+                }
                 current
                     .back(project)
                     .ok_or_else(|| nothing(format!("it has no enrichment by {project}")))?;

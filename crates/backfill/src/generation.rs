@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BackfillError, BackfillErrorKind,
-    columns::INPUT_DIGEST,
+    columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION},
     follow::{Tail, TailPart},
     inputs::text_in,
     keys::{FileStamp, KeyHash, KeyIndex},
@@ -363,6 +363,10 @@ pub(crate) fn encode(
     let level = ZstdLevel::try_new(1).unwrap_or_default();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
+        // One value each: there is nothing to compress, and a compressor takes time to make ready.
+        .set_column_compression(ColumnPath::from(MODEL_VERSION), Compression::UNCOMPRESSED)
+        .set_column_compression(ColumnPath::from(MODEL_DIGEST), Compression::UNCOMPRESSED)
+        .set_column_compression(ColumnPath::from(ENRICHED_AT), Compression::UNCOMPRESSED)
         // Hardly one is there twice.
         .set_column_dictionary_enabled(ColumnPath::from(INPUT_DIGEST), false)
         .set_key_value_metadata(Some(facts))

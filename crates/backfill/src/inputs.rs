@@ -1,6 +1,7 @@
 //! The requests that the rows of an archive are.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashSet},
     fmt::Write,
 };
@@ -128,8 +129,13 @@ pub(crate) fn json_in(batch: &RecordBatch, name: &str, row: usize) -> Option<Str
 
 /// The text of a value; nothing if there is none.
 pub(crate) fn text_in(batch: &RecordBatch, name: &str, row: usize) -> Option<String> {
+    text_at(batch, name, row).map(Cow::into_owned)
+}
+
+/// As [`text_in`], without a copy where there is no need of one.
+pub(crate) fn text_at<'a>(batch: &'a RecordBatch, name: &str, row: usize) -> Option<Cow<'a, str>> {
     let (column, field) = batch.schema_ref().column_with_name(name)?;
-    text_of(batch.columns().get(column)?.as_ref(), field, row).map(|text| text.into_owned())
+    text_of(batch.columns().get(column)?.as_ref(), field, row)
 }
 
 /// A place in a JSON schema.

@@ -31,6 +31,7 @@ mod generation;
 mod inputs;
 mod job;
 mod keys;
+mod owner;
 mod place;
 mod plan;
 mod pointer;

@@ -29,6 +29,9 @@ pub struct LiveGeneration {
     pub generation: String,
     /// The one before it, to which a rollback leads; null if there was none.
     pub previous: Option<Box<LiveGeneration>>,
+    /// Whether there was one that is not kept any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forgotten: bool,
 }
 
 /// The file that tells it.
@@ -111,7 +114,8 @@ impl Current {
     /// Makes a generation a project's.
     pub(crate) fn set(&mut self, project: &ProjectName, generation: &str) {
         let previous = self.projects.remove(project).map(Box::new);
-        let mut live = LiveGeneration { generation: generation.to_owned(), previous };
+        let generation = generation.to_owned();
+        let mut live = LiveGeneration { generation, previous, forgotten: false };
         live.shorten(HISTORY);
         self.projects.insert(project.clone(), live);
     }
@@ -119,6 +123,11 @@ impl Current {
     /// Forgets generations that lie further back than so many.
     pub(crate) fn forget(&mut self, keep: usize) {
         self.projects.values_mut().for_each(|live| live.shorten(keep));
+    }
+
+    /// Whether there is no way back from what is live, as the one before is not kept any more.
+    pub(crate) fn is_last(&self, project: &ProjectName) -> bool {
+        self.projects.get(project).is_some_and(|live| live.previous.is_none() && live.forgotten)
     }
 
     /// Goes back to the generation before; says which one is left, and which one it is now.
@@ -135,7 +144,7 @@ impl Current {
 impl LiveGeneration {
     fn shorten(&mut self, most: usize) {
         match (most, &mut self.previous) {
-            (0, previous) => *previous = None,
+            (0, previous) => self.forgotten |= previous.take().is_some(),
             (_, Some(previous)) => previous.shorten(most - 1),
             _ => {}
         }

@@ -1,9 +1,6 @@
 //! Answers of a running service, asked with a limit on the load that it is put under.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use mesh_core::{Cancel, ModelVersion};
 use reqwest::{Client, StatusCode, header};
@@ -243,7 +240,7 @@ impl Remote {
                     ));
                 }
                 match serde_json::from_str::<Envelope<'_>>(&text) {
-                    Ok(envelope) => Tried::Done(Ok(Arc::from(envelope.data.attributes.get()))),
+                    Ok(envelope) => Tried::Done(Ok(envelope.data.attributes.get().into())),
                     Err(error) => Tried::Failed(format!("its answer is none: {error}")),
                 }
             }

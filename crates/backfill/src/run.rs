@@ -101,6 +101,7 @@ impl Ledger {
         let started = Instant::now();
         let _alone = self.alone(job.plan.archive.as_str())?;
         let _in_use = self.locks.use_store()?;
+        job.archive.claim()?;
         if let Some(publication) = &job.archive.publication {
             publication.prepare(job.plan.projects.iter().map(|project| &project.project))?;
         }

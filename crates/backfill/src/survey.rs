@@ -1,17 +1,21 @@
 //! One look at all documents before any of them is done: their number, keys that are there twice,
 //! inputs that are there several times.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
 
 use arrow_array::RecordBatch;
-use mesh_archive::{Marks, Table, Watch};
-use mesh_core::Digest;
+use mesh_archive::{Marks, Rows, Table, Watch};
+use mesh_core::{Digest, Interrupted};
 use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_128;
 
 use crate::{
     BackfillError,
-    inputs::text_in,
-    keys::{KeyHash, KeyIndex, RowSet},
+    inputs::text_at,
+    keys::{KeyHash, KeyIndex, KeyIndexBuilder, RowSet},
 };
 
 /// What is known of an archive's documents.
@@ -58,40 +62,29 @@ impl Survey {
     ) -> Result<Self, BackfillError> {
         let mut columns = vec![key.to_owned()];
         columns.extend(inputs.iter().filter(|name| *name != key).cloned());
-        let (mut keys, mut texts) = (KeyIndex::builder()?, KeyIndex::builder()?);
-        let mut starts = vec![0; table.files().len()];
-        let (mut rows, mut bytes, mut sum, mut failed) = (0, 0, 0u128, None);
-        let marks = table.scan(&columns, watch, "read the keys", &mut |found| {
-            if let Some(start) = starts.get_mut(found.file)
-                && found.first == 0
-            {
-                *start = rows;
-            }
-            for row in 0..found.batch.num_rows() {
-                let mut add = || {
-                    let (hash, length) = input_hash(&found.batch, inputs, row);
-                    if let Some(key) = text_in(&found.batch, key, row) {
-                        let key = KeyHash::of(&key);
-                        // Whose input it is counts too: that two exchange theirs is an edit.
-                        sum = sum.wrapping_add(key.number().wrapping_mul(hash.number() | 1));
-                        keys.add(key, rows)?;
-                    }
-                    bytes += length;
-                    texts.add(hash, rows)
-                };
-                if let Err(error) = add() {
-                    failed.get_or_insert(error);
-                }
-                rows += 1;
-            }
-            watch.cancel.check().map_err(Into::into)
-        })?;
-        if let Some(error) = failed {
+        let count = Mutex::new(Count::new()?);
+        let failed = Mutex::new(None);
+        let scanned = table.scan_anyhow(&columns, watch, "read the keys", &|found| {
+            watch.cancel.check()?;
+            let hashes = hashes(&found, key, inputs);
+            let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+            count.add(&found, &hashes).map_err(|error| {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                Interrupted.into()
+            })
+        });
+        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }
+        let marks = scanned?;
+        let Count { keys, texts, bytes, sum } =
+            count.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (starts, rows) = (marks.starts(), marks.rows());
+        let start = |file: usize| starts.get(file).copied().unwrap_or_default();
         let mut doubles = RowSet::default();
         keys.sorted(|_, rows| {
-            rows.iter().skip(1).for_each(|row| doubles.insert(*row));
+            let later = rows.iter().skip(1).map(|place| file_and_row(*place));
+            later.for_each(|(file, row)| doubles.insert(start(file) + row));
             Ok(())
         })?;
         let (mut repeated, mut distinct) = (HashSet::new(), 0);
@@ -138,12 +131,74 @@ impl From<SharedSurvey> for Survey {
     }
 }
 
-/// What tells inputs apart, and their length in bytes.
-pub(crate) fn input_hash(batch: &RecordBatch, inputs: &[String], row: usize) -> (KeyHash, u64) {
-    let mut all = String::new();
-    for name in inputs {
-        all.push('\u{1f}');
-        all.push_str(text_in(batch, name, row).as_deref().unwrap_or("\u{1e}"));
+/// What is counted of the documents, in whatever order they come.
+struct Count {
+    keys: KeyIndexBuilder,
+    texts: KeyIndexBuilder,
+    bytes: u64,
+    sum: u128,
+}
+
+/// The hashes of a document's key and its input, and how long that is.
+type Hashes = (Option<KeyHash>, KeyHash, u64);
+
+fn hashes(found: &Rows, key: &str, inputs: &[String]) -> Vec<Hashes> {
+    let of = |row| {
+        let key = text_at(&found.batch, key, row).map(|key| KeyHash::of(&key));
+        let (input, length) = input_hash(&found.batch, inputs, row);
+        (key, input, length)
+    };
+    (0..found.batch.num_rows()).map(of).collect()
+}
+
+impl Count {
+    fn new() -> Result<Self, BackfillError> {
+        Ok(Self { keys: KeyIndex::builder()?, texts: KeyIndex::builder()?, bytes: 0, sum: 0 })
     }
-    (KeyHash::of(&all), all.len() as u64)
+
+    fn add(&mut self, found: &Rows, hashes: &[Hashes]) -> Result<(), BackfillError> {
+        for (row, (key, input, length)) in (found.first..).zip(hashes) {
+            let place = place(found.file, row);
+            if let Some(key) = key {
+                // Whose input it is counts too: that two exchange theirs is an edit.
+                self.sum = self.sum.wrapping_add(key.number().wrapping_mul(input.number() | 1));
+                self.keys.add(*key, place)?;
+            }
+            self.texts.add(*input, place)?;
+            self.bytes += length;
+        }
+        Ok(())
+    }
+}
+
+/// Bits of a row in the number of a place; the file has the others.
+const ROW_BITS: u32 = 40;
+
+/// A row of a file as one number, by which rows are in the order of their files.
+const fn place(file: usize, row: u64) -> u64 {
+    ((file as u64) << ROW_BITS) | row
+}
+
+const fn file_and_row(place: u64) -> (usize, u64) {
+    ((place >> ROW_BITS) as usize, place & ((1 << ROW_BITS) - 1))
+}
+
+/// What tells inputs apart, and their length in bytes. It need not withstand those who look for two
+/// of one hash: they would have an answer kept in mind for nothing.
+pub(crate) fn input_hash(batch: &RecordBatch, inputs: &[String], row: usize) -> (KeyHash, u64) {
+    let mut all = 0u128;
+    let mut length = 0;
+    for name in inputs {
+        // What came before is the seed: the order counts, and what is null is no text.
+        let seed = all.rotate_left(64) ^ all;
+        let seed = u64::try_from(seed & u128::from(u64::MAX)).unwrap_or_default();
+        all = match text_at(batch, name, row) {
+            Some(text) => {
+                length += text.len() as u64;
+                XxHash3_128::oneshot_with_seed(seed, text.as_bytes())
+            }
+            None => all.wrapping_mul(3).wrapping_add(1),
+        };
+    }
+    (KeyHash::from_bytes(all.to_be_bytes()), length)
 }

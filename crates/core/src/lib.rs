@@ -43,9 +43,9 @@ pub use digest::{Digest, DigestError, DigestWriter, canonical_json, digest_file}
 pub use name::{Alias, ApiVersion, ModelVersion, NameError, ProjectName};
 pub use progress::{Cancel, Interrupted, NoProgress, Progress, ProgressTask, Unit};
 pub use project::{
-    Answer, Contract, Example, FieldError, Input, LoadError, LongTextUse, ModelFiles, Outcome,
-    Panel, PanelBar, PanelContent, PanelEdge, PanelLine, PanelSpan, Predictor, Project,
-    ProjectSchema, Refusal, RefusalKind, Registration, Usage,
+    Answer, AnyPrediction, Contract, Example, FieldError, Input, LoadError, LongTextUse,
+    ModelFiles, Outcome, Panel, PanelBar, PanelContent, PanelEdge, PanelLine, PanelSpan, Predictor,
+    Project, ProjectSchema, Refusal, RefusalKind, Registration, Usage,
 };
 pub use step::{
     GateFailure, Inputs, SourceFiles, Step, StepContext, StepError, StepErrorKind, StepKey,

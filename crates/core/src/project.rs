@@ -181,6 +181,9 @@ pub struct Input(Box<dyn Any + Send>);
 /// The answer to one [`Input`]: a prediction as JSON text, or a refusal.
 pub type Outcome = Result<Answer<String>, Refusal>;
 
+/// A prediction whose type is known only to its project, to be written in whatever form.
+pub type AnyPrediction = Box<dyn erased_serde::Serialize>;
+
 /// A loaded [`Project`] whose types are erased, as services and backfills use it.
 pub trait Predictor: Send + Sync {
     /// Parses the attributes and parameters of one request; all that is wrong with them at once.
@@ -197,6 +200,9 @@ pub trait Predictor: Send + Sync {
     /// # Errors
     /// When the project refuses the request.
     fn panels(&self, input: Input) -> Result<Vec<Panel>, Refusal>;
+
+    /// As [`Predictor::predict`], for those who do not want JSON.
+    fn predict_any(&self, batch: Vec<Input>) -> Vec<Result<Answer<AnyPrediction>, Refusal>>;
 
     /// The schemas of its contract, with what the model tells of them.
     fn schema(&self) -> ProjectSchema;
@@ -289,6 +295,22 @@ impl ProjectSchema {
     }
 }
 
+impl<P: Project> Loaded<P> {
+    fn answers<T>(
+        &self,
+        batch: Vec<Input>,
+        form: impl Fn(P::Prediction) -> T,
+    ) -> Vec<Result<Answer<T>, Refusal>> {
+        let batch: Vec<Example<P::Attributes, P::Parameters>> = batch
+            .into_iter()
+            .filter_map(|input| input.0.downcast().ok())
+            .map(|example| *example)
+            .collect();
+        let answers = self.0.predict(&batch).into_iter();
+        answers.map(|answer| answer.map(|answer| answer.map(&form))).collect()
+    }
+}
+
 impl<P: Project> Predictor for Loaded<P> {
     fn parse(&self, attributes: &str, parameters: Option<&str>) -> Result<Input, Vec<FieldError>> {
         let attributes = fields::parse::<P::Attributes>("attributes", attributes);
@@ -311,16 +333,11 @@ impl<P: Project> Predictor for Loaded<P> {
     }
 
     fn predict(&self, batch: Vec<Input>) -> Vec<Outcome> {
-        let batch: Vec<Example<P::Attributes, P::Parameters>> = batch
-            .into_iter()
-            .filter_map(|input| input.0.downcast().ok())
-            .map(|example| *example)
-            .collect();
-        self.0
-            .predict(&batch)
-            .into_iter()
-            .map(|answer| answer.map(|answer| answer.map(|prediction| to_json(&prediction))))
-            .collect()
+        self.answers(batch, |prediction| to_json(&prediction))
+    }
+
+    fn predict_any(&self, batch: Vec<Input>) -> Vec<Result<Answer<AnyPrediction>, Refusal>> {
+        self.answers(batch, |prediction| -> AnyPrediction { Box::new(prediction) })
     }
 
     fn panels(&self, input: Input) -> Result<Vec<Panel>, Refusal> {

@@ -1,20 +1,25 @@
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
-use super::marks::Span;
+use super::{marks::Span, parquet::Cursor};
 use crate::ArchiveError;
 
 /// Blocks of rows of Parquet files, for spans that are read one after another: a page holds the rows
 /// of many short spans, and is decoded once for all of them.
-#[derive(Debug, Default)]
-pub(super) struct Blocks(Mutex<Kept>);
+#[derive(Default)]
+pub(super) struct Blocks {
+    kept: Mutex<Kept>,
+    /// Where the file was left that was decoded last, with its number and the columns.
+    left: Mutex<Option<(usize, SchemaRef, Cursor)>>,
+}
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Kept {
     /// Where the spans end that were read last.
     ends: VecDeque<(usize, u64)>,
@@ -33,6 +38,12 @@ const ENDS: usize = 64;
 const MAX_ROWS: u64 = 2_048;
 const MAX_BYTES: u64 = 512 << 10;
 
+impl fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocks").finish_non_exhaustive()
+    }
+}
+
 impl Blocks {
     /// How many rows a block has, if a row has so many bytes.
     pub(super) fn rows(bytes: u64) -> u64 {
@@ -42,7 +53,7 @@ impl Blocks {
     /// Whether blocks are worth while for a span: it goes on where another one ended, and they are
     /// longer than it.
     pub(super) fn follows(&self, span: &Span, rows: u64) -> bool {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let follows = kept.ends.contains(&(span.file, span.first));
         kept.ends.push_back((span.file, span.first + span.rows));
         if kept.ends.len() > ENDS {
@@ -51,14 +62,17 @@ impl Blocks {
         follows && span.rows < rows
     }
 
-    /// A block, which `decode` makes if it is not kept.
+    /// A block, which `decode` makes if it is not kept: it is given the cursor that was left at its
+    /// first row, if there is one, and leaves it at the end. Blocks are decoded one at a time, as each
+    /// goes on where the one before it ends.
     pub(super) fn get(
         &self,
         key: Key,
-        decode: impl FnOnce() -> Result<Vec<RecordBatch>, ArchiveError>,
+        decode: impl FnOnce(&mut Option<Cursor>) -> Result<Vec<RecordBatch>, ArchiveError>,
     ) -> Result<Arc<[RecordBatch]>, ArchiveError> {
+        let (file, _, columns) = key.clone();
         let slot = {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             let found = kept.blocks.iter().find(|(known, _)| *known == key);
             match found.map(|(_, slot)| Arc::clone(slot)) {
                 Some(slot) => slot,
@@ -76,7 +90,11 @@ impl Blocks {
         if let Some(block) = slot.as_ref() {
             return Ok(Arc::clone(block));
         }
-        let block: Arc<[RecordBatch]> = decode()?.into();
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let fitting = left.take().filter(|known| (known.0, &known.1) == (file, &columns));
+        let mut cursor = fitting.map(|(.., cursor)| cursor);
+        let block: Arc<[RecordBatch]> = decode(&mut cursor)?.into();
+        *left = cursor.map(|cursor| (file, columns, cursor));
         *slot = Some(Arc::clone(&block));
         Ok(block)
     }

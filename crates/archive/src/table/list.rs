@@ -17,6 +17,8 @@ struct Found {
     place: Place,
 }
 
+/// What is told of another archive is not a part of this one.
+const ENRICHED: &str = ".enriched";
 /// How other programs write that a row has no value in a column that is a folder.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -161,7 +163,7 @@ fn partitions(name: &str) -> Vec<(String, String)> {
 
 /// Whether a file or folder is hidden, or a mark of another program.
 fn is_aside(name: &str) -> bool {
-    name.starts_with(['.', '_'])
+    name.starts_with(['.', '_']) || name.ends_with(ENRICHED)
 }
 
 #[cfg(test)]

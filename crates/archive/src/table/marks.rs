@@ -54,6 +54,17 @@ impl Marks {
         self.files.iter().map(|file| file.rows).sum()
     }
 
+    /// How many rows come before each file.
+    #[must_use]
+    pub fn starts(&self) -> Vec<u64> {
+        let start = |rows: &mut u64, file: &FileMarks| {
+            let start = *rows;
+            *rows += file.rows;
+            Some(start)
+        };
+        self.files.iter().scan(0, start).collect()
+    }
+
     /// What tells the marks of a table in a database from those of another state of it, if they
     /// are of one: files tell by themselves.
     #[must_use]

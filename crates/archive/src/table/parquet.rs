@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, cast::AsArray, types::Float64Type};
+use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray, types::Float64Type};
 use arrow_cast::{CastOptions, can_cast_types, cast_with_options};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef};
 use mesh_dataset::guarded;
@@ -24,6 +24,17 @@ use crate::{ArchiveError, ArchiveErrorKind, parquet::batch_rows};
 pub(super) struct Part {
     pub(super) first: u64,
     pub(super) rows: u64,
+}
+
+impl Part {
+    /// Whether as many rows were read as there are to be.
+    pub(super) fn whole(self, reading: &Reading<'_>, rows: u64) -> Result<(), ArchiveError> {
+        if rows < self.rows {
+            let how = format!("it has {rows} rows, and says {}", self.rows);
+            return Err(ArchiveError::read(reading.place.told(), how));
+        }
+        Ok(())
+    }
 }
 
 /// What a file says of itself; with where its pages are, if single rows are looked for.
@@ -59,6 +70,13 @@ pub(super) fn columns(about: &ArrowReaderMetadata) -> Vec<FieldRef> {
     about.schema().fields().iter().map(nullable).collect()
 }
 
+/// A file that is read on from where it was left.
+pub(super) struct Cursor {
+    reader: ParquetRecordBatchReader,
+    /// The row that comes next.
+    next: u64,
+}
+
 /// Gives the rows of a part of a file; tells how many there are.
 pub(super) fn read(
     reading: &Reading<'_>,
@@ -66,12 +84,69 @@ pub(super) fn read(
     part: Part,
     sink: &mut dyn FnMut(Rows) -> Result<(), ArchiveError>,
 ) -> Result<u64, ArchiveError> {
-    let Reading { number, file, place, plan, task, cancel } = *reading;
-    let fail = |error: ParquetError| ArchiveError::read(place.told(), error);
+    let Reading { number, file, task, .. } = *reading;
     let all = rows(&about);
-    let mut reader = open(reading, about, part)?;
-    let (mut done, mut told) = (0, 0);
-    while let Some(batch) = guarded(|| Ok(reader.next().transpose()?)).map_err(fail)? {
+    let batch = batch_rows(about.metadata());
+    let mut cursor = Cursor::open(reading, about, part, batch)?;
+    // Progress is told in bytes, whatever the format.
+    let bytes = |row: u64| {
+        let bytes = u128::from(file.bytes) * u128::from(row.min(all)) / u128::from(all.max(1));
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    };
+    while let Some(batch) = cursor.next(reading)? {
+        let first = cursor.next - batch.num_rows() as u64;
+        sink(Rows { file: number, first, batch, broken: Vec::new() })?;
+        task.advance(bytes(cursor.next).saturating_sub(bytes(first)));
+    }
+    Ok(cursor.next - part.first)
+}
+
+/// The rows of a part of a file: read on by a cursor if it is there, which is left at their end.
+pub(super) fn block(
+    reading: &Reading<'_>,
+    about: ArrowReaderMetadata,
+    part: Part,
+    left: &mut Option<Cursor>,
+) -> Result<Vec<RecordBatch>, ArchiveError> {
+    let mut cursor = match left.take().filter(|cursor| cursor.next == part.first) {
+        Some(cursor) => cursor,
+        None => {
+            let rows = rows(&about).saturating_sub(part.first);
+            let batch = usize::try_from(part.rows).unwrap_or(usize::MAX);
+            Cursor::open(reading, about, Part { first: part.first, rows }, batch)?
+        }
+    };
+    let end = part.first.saturating_add(part.rows);
+    let mut batches = Vec::new();
+    while cursor.next < end {
+        match cursor.next(reading)? {
+            Some(batch) => batches.push(batch),
+            None => return Ok(batches),
+        }
+    }
+    *left = Some(cursor);
+    Ok(batches)
+}
+
+impl Cursor {
+    /// Opens a file at the first row of a part, to be read so many rows at a time.
+    fn open(
+        reading: &Reading<'_>,
+        about: ArrowReaderMetadata,
+        part: Part,
+        batch: usize,
+    ) -> Result<Self, ArchiveError> {
+        Ok(Self { reader: open(reading, about, part, batch)?, next: part.first })
+    }
+
+    /// The rows that come next, as the plan has them.
+    fn next(&mut self, reading: &Reading<'_>) -> Result<Option<RecordBatch>, ArchiveError> {
+        let Reading { file, place, plan, cancel, .. } = *reading;
+        let fail = |error: ParquetError| ArchiveError::read(place.told(), error);
+        let reader = &mut self.reader;
+        let Some(batch) = guarded(|| Ok(reader.next().transpose()?)).map_err(fail)? else {
+            return Ok(None);
+        };
         cancel.check()?;
         let column = |field: &FieldRef| {
             let found = batch.column_by_name(field.name()).ok_or_else(|| {
@@ -84,23 +159,16 @@ pub(super) fn read(
         let batch = plan
             .batch(file, &own, batch.num_rows())
             .map_err(|error| ArchiveError::read(place.told(), error))?;
-        let rows = batch.num_rows() as u64;
-        sink(Rows { file: number, first: part.first + done, batch, broken: Vec::new() })?;
-        done += rows;
-        // Progress is told in bytes, whatever the format.
-        let bytes = u128::from(file.bytes) * u128::from(done.min(all)) / u128::from(all.max(1));
-        let bytes = u64::try_from(bytes).unwrap_or(told);
-        task.advance(bytes.saturating_sub(told));
-        told = bytes;
+        self.next += batch.num_rows() as u64;
+        Ok(Some(batch))
     }
-    task.advance(file.bytes.saturating_sub(told));
-    Ok(done)
 }
 
 fn open(
     reading: &Reading<'_>,
     about: ArrowReaderMetadata,
     part: Part,
+    batch: usize,
 ) -> Result<ParquetRecordBatchReader, ArchiveError> {
     let Reading { place, plan, .. } = *reading;
     let fail = |error| ArchiveError::read(place.told(), error);
@@ -120,7 +188,6 @@ fn open(
     let leaves = (0..leaves).filter(|leaf| mask.leaf_included(*leaf)).count();
     let chunks = Chunks::open(place, leaves)?;
     let (groups, skipped) = groups(about.metadata(), part);
-    let batch = batch_rows(about.metadata());
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, about)
         .with_projection(mask)
         .with_batch_size(batch)

@@ -441,6 +441,7 @@ impl<'a> Follower<'a> {
 
 /// What was followed before, or a beginning; and how many messages are gone since, at most.
 fn begin(archive: &OpenArchive, follow: &mut Follow<'_>) -> Result<(Head, u64), BackfillError> {
+    archive.claim()?;
     let source = follow.source.identity().to_owned();
     let Some(mut head) = Head::read(&archive.place)? else { return Ok((Head::new(&source), 0)) };
     if follow.limits.anew {

@@ -1,3 +1,5 @@
+use std::{hint::select_unpredictable, sync::LazyLock};
+
 use mesh_core::manifest::Features;
 
 /// Turns a text into features: runs of words, and runs of characters inside words.
@@ -95,8 +97,7 @@ impl Featurizer {
         let mut each = |hash: u64| each(self.place(finish(hash)));
         match kind {
             FeatureKind::Words if self.words[1] > 0 => {
-                words.clear();
-                scan_words(text, self.lowercase, |word| words.push(word));
+                scan_words(text, self.lowercase, words);
                 word_ngrams(words, self.words, &mut each);
             }
             FeatureKind::Characters if self.chars[1] > 0 => {
@@ -196,54 +197,129 @@ const fn word_bytes(lowercase: bool) -> [u8; 128] {
     bytes
 }
 
-const AS_IS: [u8; 128] = word_bytes(false);
-const LOWERED: [u8; 128] = word_bytes(true);
+const ASCII: [u8; 128] = word_bytes(false);
+const ASCII_LOWERED: [u8; 128] = word_bytes(true);
+
+/// What a character of the first 65,536 is in a word, in lower case: another one of these, or one of
+/// the two below. Looking characters up in the tables of Unicode takes several times as long as all
+/// else that is done with a text.
+static LOWERED: LazyLock<Box<[u16]>> = LazyLock::new(|| {
+    let word = |code: u16| {
+        let Some(character) = char::from_u32(u32::from(code)) else { return NO_WORD };
+        let mut lowered = character.to_lowercase();
+        match (lowered.next(), lowered.next()) {
+            (Some(only), None) if is_word(only) => {
+                u16::try_from(u32::from(only)).ok().filter(|code| *code != NO_WORD).unwrap_or(RARE)
+            }
+            (Some(_), None) => NO_WORD,
+            _ => RARE,
+        }
+    };
+    (0..=u16::MAX).map(word).collect()
+});
+/// What is in no word.
+const NO_WORD: u16 = 0;
+/// What is looked up each time. It is no character.
+const RARE: u16 = 0xffff;
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+/// A hash with one more character, as its bytes in UTF-8.
+#[inline]
+fn hash_code(hash: u64, code: u16) -> u64 {
+    let add = |hash: u64, byte: u16| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
+    let tail = |shift: u32| (code >> shift) & 0x3f | 0x80;
+    match code {
+        0..0x80 => add(hash, code),
+        0x80..0x800 => add(add(hash, code >> 6 | 0xc0), tail(0)),
+        _ => add(add(add(hash, code >> 12 | 0xe0), tail(6)), tail(0)),
+    }
+}
+
+/// The code of the first character of some UTF-8, if it has two bytes or three, and what comes after
+/// it.
+#[inline]
+fn split_code(text: &[u8]) -> Option<(u16, &[u8])> {
+    let low = |byte: &u8| u16::from(byte & 0x3f);
+    match text {
+        [a @ 0xc0..0xe0, b, rest @ ..] => Some((u16::from(a & 0x1f) << 6 | low(b), rest)),
+        [a @ 0xe0..0xf0, b, c, rest @ ..] => {
+            Some((u16::from(a & 0xf) << 12 | low(b) << 6 | low(c), rest))
+        }
+        _ => None,
+    }
+}
+
+/// What is known of the word that is being read, and the hashes of those before it.
+struct Words<'a> {
+    hashes: &'a mut Vec<u64>,
+    count: usize,
+    hash: u64,
+    length: u32,
+}
+
+impl Words<'_> {
+    /// One more character, whose bytes make a hash another; or the end of a word, if it is in none.
+    ///
+    /// Where a word ends cannot be guessed: there is no branch on it.
+    #[inline]
+    fn add(&mut self, inside: bool, hash: u64) {
+        match self.hashes.get_mut(self.count) {
+            Some(place) => *place = self.hash,
+            None => self.hashes.push(self.hash),
+        }
+        self.count += usize::from(!inside & (self.length >= 2));
+        self.hash = select_unpredictable(inside, hash, FNV_OFFSET);
+        self.length = select_unpredictable(inside, self.length + 1, 0);
+    }
+
+    fn add_character(&mut self, character: char) {
+        let mut bytes = [0; 4];
+        let hash = hash_bytes(self.hash, character.encode_utf8(&mut bytes).as_bytes());
+        self.add(is_word(character), hash);
+    }
+}
 
 /// The hashes of the words of a text: cut, lower-cased and hashed in one pass.
-fn scan_words(text: &str, lowercase: bool, mut each: impl FnMut(u64)) {
-    let table = if lowercase { &LOWERED } else { &AS_IS };
-    let (mut hash, mut length) = (FNV_OFFSET, 0u32);
-    let mut end = |hash: &mut u64, length: &mut u32| {
-        if *length >= 2 {
-            each(*hash);
-        }
-        (*hash, *length) = (FNV_OFFSET, 0);
-    };
+fn scan_words(text: &str, lowercase: bool, hashes: &mut Vec<u64>) {
+    let (ascii, table) = (if lowercase { &ASCII_LOWERED } else { &ASCII }, &**LOWERED);
+    hashes.clear();
+    // A word takes three bytes at least, with what parts it from the next.
+    hashes.resize(text.len() / 3 + 1, 0);
+    let mut words = Words { hashes, count: 0, hash: FNV_OFFSET, length: 0 };
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
-        if let Some(known) = table.get(usize::from(*byte)) {
+        if let Some(known) = ascii.get(usize::from(*byte)) {
             rest = after;
-            if *known == 0 {
-                end(&mut hash, &mut length);
-            } else {
-                hash = (hash ^ u64::from(*known)).wrapping_mul(FNV_PRIME);
-                length += 1;
-            }
+            let hash = (words.hash ^ u64::from(*known)).wrapping_mul(FNV_PRIME);
+            words.add(*known != 0, hash);
             continue;
+        }
+        if lowercase && let Some((code, after)) = split_code(rest) {
+            let word = table.get(usize::from(code)).copied().unwrap_or(RARE);
+            if word != RARE {
+                rest = after;
+                words.add(word != NO_WORD, hash_code(words.hash, word));
+                continue;
+            }
         }
         let at = text.len() - rest.len();
         let Some(character) = text.get(at..).and_then(|rest| rest.chars().next()) else { break };
         rest = rest.get(character.len_utf8()..).unwrap_or_default();
-        let mut add = |c: char| {
-            if c.is_alphanumeric() {
-                let mut bytes = [0; 4];
-                hash = hash_bytes(hash, c.encode_utf8(&mut bytes).as_bytes());
-                length += 1;
-            } else {
-                end(&mut hash, &mut length);
-            }
-        };
         match lowercase {
-            true => character.to_lowercase().for_each(add),
-            false => add(character),
+            true => character.to_lowercase().for_each(|lowered| words.add_character(lowered)),
+            false => words.add_character(character),
         }
     }
-    end(&mut hash, &mut length);
+    words.add(false, FNV_OFFSET);
+    let count = words.count;
+    hashes.truncate(count);
 }
 
 fn split_words(text: &str, mut each: impl FnMut(&str)) {
-    let part = |c: char| c.is_alphanumeric() || c == '_';
-    for word in text.split(|c| !part(c)) {
+    for word in text.split(|c| !is_word(c)) {
         let mut characters = word.chars();
         if characters.next().is_some() && characters.next().is_some() {
             each(word);
@@ -310,6 +386,15 @@ mod tests {
             };
             let (fast, plain) = both(&options, &text);
             prop_assert_eq!(fast, plain);
+        }
+    }
+
+    #[test]
+    fn fast_and_plain_agree_on_every_character() {
+        let options = Features { lowercase: true, ..Features::default() };
+        for character in '\0'..=char::MAX {
+            let (fast, plain) = both(&options, &format!("a{character}b c{character}"));
+            assert_eq!(fast, plain, "{character:?}");
         }
     }
 

@@ -382,6 +382,9 @@ impl Desk<'_> {
         html: Option<&Path>,
         examples: usize,
     ) -> Result<ExitCode, CliError> {
+        if let Some(file) = html {
+            self.spare_documents(file)?;
+        }
         let (_, differences) = self.differences(id, examples)?;
         if let Some(file) = html {
             std::fs::write(file, differences.html())
@@ -440,6 +443,7 @@ impl Desk<'_> {
         projects: &[ProjectName],
         output: &Path,
     ) -> Result<ExitCode, CliError> {
+        self.spare_documents(output)?;
         let archive = self.archive(name)?;
         let exported = block_in_place(|| archive.export(projects, output, self.watch()))?;
         let told: Vec<String> = exported
@@ -455,6 +459,19 @@ impl Desk<'_> {
         );
         self.say(json!(exported), &text);
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Fails if a file to be written is among the documents of an archive: they are never changed.
+    fn spare_documents(&self, file: &Path) -> Result<(), CliError> {
+        let archives = ArchiveFile::all(self.workspace.root())?.into_iter().flatten();
+        for archive in archives {
+            if archive.holds(file) {
+                let what =
+                    format!("{} is among the documents of {}", file.display(), archive.name());
+                return Err(CliError::usage(what, "name a file elsewhere: they are never changed"));
+            }
+        }
+        Ok(())
     }
 
     fn collect(&self, name: &str, keep: usize, yes: bool) -> Result<ExitCode, CliError> {

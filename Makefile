@@ -23,7 +23,7 @@ picture: ## take the picture of the README: the projects here with some traffic,
 	@mkdir -p docs/images
 	@$(MESH) serve --port 8089 --quiet >/dev/null & served=$$!; trap "kill $$served" EXIT; \
 	  until curl -fs http://127.0.0.1:8089/api/v1/mesh >/dev/null; do sleep 0.2; done; \
-	  scripts/web.sh node tests/browser/picture.mjs http://127.0.0.1:8089 docs/images/mesh.png
+	  scripts/web.sh node tests/browser/picture.mjs http://127.0.0.1:8089 docs/images/mesh.webp
 
 up: tools ## build, fetch, run every stale step of every project, serve
 	@started=$$(date +%s); $(CARGO) build --release --quiet -p mlmesh && \

@@ -1,8 +1,9 @@
 // Takes the picture of the README: the mesh at a glance while some traffic goes through it.
-// Arguments: the address of the mesh, and the file.
+// Arguments: the address of the mesh, and the file, which is WebP.
 
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { chromium } from 'playwright-core'
 
 const [base, file] = process.argv.slice(2)
@@ -31,6 +32,15 @@ const page = await browser.newPage({ viewport: { width: 1180, height: 860 }, col
 await page.goto(base)
 const traffic = Promise.all(projects.map(ask))
 await page.waitForTimeout((SECONDS - 1) * 1000)
-await page.screenshot({ path: file, fullPage: true })
+const png = await page.screenshot({ fullPage: true })
+// Chromium writes WebP from a canvas, and its screenshots are larger.
+const sheet = await browser.newPage()
+const webp = await sheet.evaluate(async (png) => {
+  const bitmap = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob())
+  const canvas = Object.assign(document.createElement('canvas'), { width: bitmap.width, height: bitmap.height })
+  canvas.getContext('2d').drawImage(bitmap, 0, 0)
+  return canvas.toDataURL('image/webp', 0.9).split(',')[1]
+}, png.toString('base64'))
+await writeFile(file, Buffer.from(webp, 'base64'))
 await browser.close()
 await traffic

@@ -15,11 +15,11 @@ const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '
 async function open(address, until) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 } })
   const page = await context.newPage()
-  const session = await context.newCDPSession(page)
+  const wire = await context.newCDPSession(page)
   const told = { bytes: 0, elsewhere: 0 }
-  await session.send('Network.enable')
-  session.on('Network.loadingFinished', ({ encodedDataLength }) => (told.bytes += encodedDataLength))
-  session.on('Network.requestWillBeSent', ({ request }) => {
+  await wire.send('Network.enable')
+  wire.on('Network.loadingFinished', ({ encodedDataLength }) => (told.bytes += encodedDataLength))
+  wire.on('Network.requestWillBeSent', ({ request }) => {
     if (!request.url.startsWith(url) && /^(https?|wss?):/.test(request.url)) told.elsewhere += 1
   })
   await page.goto(address)

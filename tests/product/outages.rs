@@ -208,7 +208,7 @@ fn who_may_not_read_or_write_is_told() {
     fs::create_dir(workspace.path("mail.enriched")).unwrap();
     backfill(&["plan", "mail", "reviews"]).ok();
     backfill(&["run", "mail", "reviews"]).code(1).tells([
-        "part-",
+        "archive.json",
         "cannot be written",
         "see that who runs this may write there",
     ]);

@@ -101,12 +101,12 @@ impl Ledger {
         let started = Instant::now();
         let _alone = self.alone(job.plan.archive.as_str())?;
         let _in_use = self.locks.use_store()?;
-        job.archive.claim()?;
         if let Some(publication) = &job.archive.publication {
             publication.prepare(job.plan.projects.iter().map(|project| &project.project))?;
         }
         let record = self.begin(job)?;
-        match self.work(job, record, limits, started) {
+        let worked = job.archive.claim().and_then(|()| self.work(job, record, limits, started));
+        match worked {
             Ok(report) => Ok(report),
             Err(error) => {
                 let state = match error.kind() {

@@ -10,6 +10,7 @@
 
 mod support;
 
+mod advice;
 mod backfill;
 mod bad_data;
 mod bad_http;

@@ -185,7 +185,7 @@ fn the_commands_of_the_guide_to_backfills_work() {
         "no-key",
         "nothing is to be done",
         "50 of another version",
-        "1 messages in",
+        "1 message in",
     ] {
         assert!(told.contains(expected), "{expected}\n{told}");
     }

@@ -5,8 +5,10 @@ use mesh_store::{BackfillId, BackfillRecord, BackfillState};
 use serde::Serialize;
 
 use crate::{
-    BackfillError, BackfillErrorKind, Ledger, OpenArchive, difference::Differences,
-    generation::Generation, plan::Plan,
+    BackfillError, BackfillErrorKind, Ledger, OpenArchive,
+    difference::{Differences, not_done},
+    generation::Generation,
+    plan::Plan,
 };
 
 /// What became of a project's enrichment.
@@ -70,20 +72,17 @@ impl Ledger {
             BackfillState::Done | BackfillState::Superseded => {}
             // Somebody may ask twice.
             BackfillState::Live => return Ok(Vec::new()),
-            state => {
-                let help = format!("`mesh backfill resume {id}` goes on with it");
-                return Err(BackfillError::usage(
-                    action(),
-                    format!("it is {state}, not done"),
-                    help,
-                ));
-            }
+            _ => return Err(not_done(action(), &record, &plan)),
         }
         let generation = plan.generation();
         for project in &plan.projects {
             let name = project.project.as_str();
             let place = archive.generation(name, &generation);
             if Generation::open(place.clone())?.is_none() {
+                if record.state == BackfillState::Superseded {
+                    let help = format!("`{}` does it anew", plan.command());
+                    return Err(BackfillError::collected(action(), "what it left", &help));
+                }
                 let kind = BackfillErrorKind::Damaged(place.shown(""));
                 return Err(BackfillError::new(action(), kind)
                     .help(format!("`mesh backfill cancel {id}`, then run it again")));

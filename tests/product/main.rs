@@ -33,3 +33,4 @@ mod readme;
 mod regression;
 mod s3;
 mod sources;
+mod users;

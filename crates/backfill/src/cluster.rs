@@ -140,7 +140,8 @@ impl Cluster {
         readiness.wait((BEGIN, NO_SCHEDULER), &Cancel::new()).map_err(|error| {
             error.help(
                 "see that `mesh cluster scheduler` and `mesh cluster executor` run, and that the \
-                 address is the scheduler's, then give the same command again",
+                 address is the scheduler's, then give the same command again: what is done stays \
+                 done",
             )
         })?;
         let fail = |error: io::Error| {

@@ -63,7 +63,7 @@ pub enum BackfillErrorKind {
     #[error("{0}")]
     InTheWay(String),
     /// More rows were rejected than may be.
-    #[error("{rejected} of {rows} rows were rejected, more than {} per cent", (limit * 100.0).round())]
+    #[error("{rejected} of {rows} rows were rejected, more than {} per cent", (limit * 1e4).round() / 100.0)]
     TooManyRejected {
         /// Rows that were rejected.
         rejected: u64,

@@ -10,6 +10,7 @@
 
 mod support;
 
+mod advice;
 mod apart;
 mod backfill;
 mod bad_data;
@@ -33,3 +34,4 @@ mod readme;
 mod regression;
 mod s3;
 mod sources;
+mod users;

@@ -91,6 +91,16 @@ impl Desk<'_> {
         block_in_place(|| file.open(&self.ledger.runtime, &self.context.cancel))
     }
 
+    /// An archive, if it is all on this machine: nobody waits for the network to see how things
+    /// stand.
+    fn archive_nearby(&self, name: &str) -> Option<OpenArchive> {
+        let file = ArchiveFile::find(self.workspace.root(), name).ok()?;
+        let about = &file.manifest().archive;
+        let mut urls = [Some(&about.url), about.enrichments.as_ref()].into_iter().flatten();
+        let nearby = urls.all(|url| url.starts_with("file:"));
+        nearby.then(|| self.archive(name).ok()).flatten()
+    }
+
     /// The contracts of the workspace's projects; those that this program has no code for tell
     /// nothing.
     fn contracts(&self) -> BTreeMap<String, ProjectSchema> {
@@ -253,6 +263,7 @@ impl Desk<'_> {
             output::json(report);
         } else {
             show::report(report);
+            show::next(report);
         }
     }
 
@@ -260,7 +271,10 @@ impl Desk<'_> {
         let (record, plan) = block_in_place(|| self.ledger.find(id))?;
         if !record.state.is_unfinished() {
             let action = format!("resume backfill {id}: it is {}", record.state);
-            let help = "`mesh backfill status` shows what can be done with it";
+            let help = match record.state {
+                BackfillState::Cancelled => format!("`{}` begins anew", plan.command()),
+                _ => format!("`mesh backfill status {id}` shows what can be done with it"),
+            };
             return Err(CliError::usage(action, help));
         }
         let job = self.again(&plan).await.map_err(|error| error.of_begun(id))?;
@@ -308,9 +322,17 @@ impl Desk<'_> {
             Some(id) => vec![block_in_place(|| self.ledger.find(id))?],
             None => block_in_place(|| self.ledger.records())?,
         };
+        let mut archives: BTreeMap<&str, Option<OpenArchive>> = BTreeMap::new();
         let mut rows = Vec::new();
         for (record, plan) in &found {
-            rows.push(block_in_place(|| self.ledger.standing(record, plan))?);
+            let archive = match record.state.is_unfinished() {
+                true => archives
+                    .entry(&record.archive)
+                    .or_insert_with(|| self.archive_nearby(&record.archive))
+                    .as_ref(),
+                false => None,
+            };
+            rows.push(block_in_place(|| self.ledger.standing(record, plan, archive))?);
         }
         if self.context.global.json {
             output::json(&rows);
@@ -321,10 +343,15 @@ impl Desk<'_> {
     }
 
     fn pause(&self, id: BackfillId) -> Result<ExitCode, CliError> {
-        let (record, _) = block_in_place(|| self.ledger.find(id))?;
+        let (record, plan) = block_in_place(|| self.ledger.find(id))?;
         if record.state != BackfillState::Running {
             let action = format!("pause backfill {id}: it is {}", record.state);
             return Err(CliError::usage(action, "only what runs can be paused"));
+        }
+        if !block_in_place(|| self.ledger.standing(&record, &plan, None))?.working {
+            let action = format!("pause backfill {id}: no process works on it");
+            let help = format!("`mesh backfill resume {id}` goes on with it where it stopped");
+            return Err(CliError::usage(action, help));
         }
         let ask = self.ledger.registry.ask_backfill(id, Wanted::Pause);
         block_in_place(|| self.ledger.runtime.block_on(ask))?;

@@ -82,15 +82,11 @@ impl Ledger {
         for project in &plan.projects {
             let name = project.project.as_str();
             let place = archive.generation(name, &generation);
-<<<<<<< HEAD
             let Some(found) = Generation::open(place.clone())? else {
-=======
-            if Generation::open(place.clone())?.is_none() {
                 if record.state == BackfillState::Superseded {
                     let help = format!("`{}` does it anew", plan.command());
                     return Err(BackfillError::collected(action(), "what it left", &help));
                 }
->>>>>>> fix
                 let kind = BackfillErrorKind::Damaged(place.shown(""));
                 return Err(BackfillError::new(action(), kind)
                     .help(format!("`mesh backfill cancel {id}`, then run it again")));

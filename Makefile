@@ -8,10 +8,14 @@ MESH := target/release/mesh
 # cargo-nextest runs tests in parallel; without it cargo's own runner does.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help up cluster run status test lint fmt doc bench bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup bench-backfill fuzz hooks tools schemas clean
+.PHONY: help up screenshots cluster run status test lint fmt doc bench bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup bench-backfill fuzz hooks tools schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+screenshots: ## walk every page in a browser; pictures in target/screenshots
+	@scripts/tools.sh tests
+	$(CARGO) test -p mlmesh --test product -- show:: --nocapture --test-threads 1
 
 up: tools ## build, fetch, run every stale step of every project, serve
 	@started=$$(date +%s); $(CARGO) build --release --quiet -p mlmesh && \
@@ -42,6 +46,7 @@ endif
 
 lint: ## formatting, clippy, documentation, dependencies
 	$(CARGO) fmt --all --check
+	scripts/web.sh check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet cargo-deny
@@ -109,4 +114,4 @@ tools: ## what building and fetching need, installed where we may
 
 clean: ## remove what was built, and what runs left
 	$(CARGO) clean
-	rm -rf .mesh bench/.venv
+	rm -rf .mesh bench/.venv web/node_modules tests/browser/node_modules

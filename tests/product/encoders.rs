@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{Workspace, predict_body, repository, reviews};
 
 /// A workspace whose `my-model` is the tiny BERT classifier of the documentation.
-fn with_model() -> Workspace {
+pub fn with_model() -> Workspace {
     let workspace = Workspace::new();
     let script = repository().join("docs/examples/tiny_bert.py");
     let status =
@@ -26,7 +26,7 @@ const TEXTS: &str = "i love the film a lot\nwe hate the late train\nthey like th
                      the train was bad and late\nyou is good this a film\n";
 
 /// A manifest of a pre-trained model. Speed is no matter of these tests.
-fn manifest(name: &str, task: &str, more: &str) -> String {
+pub fn manifest(name: &str, task: &str, more: &str) -> String {
     format!(
         "[project]\nname = \"{name}\"\ntask = \"{task}\"\ndescription = \"A test\"\n\
          [model]\nurl = \"file:../../my-model\"\n{more}\n\

@@ -12,8 +12,16 @@ use crate::{
 
 const SENTIMENT: &str = "projects/sentiment/project.toml";
 
+/// A small model in the place of the project's own.
+pub const SENTIMENT_MANIFEST: &str = "[project]\nname = \"sentiment\"\n\
+     task = \"text-classification\"\ndescription = \"A test\"\n\
+     [source]\nurl = \"file:opinions.csv\"\nformat = \"csv\"\n\
+     columns = { text = \"text\", label = \"label\" }\n\
+     [prepare]\ndeduplicate = { exact = false, near = { enabled = false } }\n\
+     [train]\nmodel = \"linear\"\n[compile]\n[serve]\n";
+
 /// Texts with their sentiment, as a table.
-fn opinions() -> String {
+pub fn opinions() -> String {
     let words = [
         ("negative", ["awful", "terrible", "broken", "hated"]),
         ("neutral", ["usual", "plain", "monday", "average"]),
@@ -49,18 +57,7 @@ fn workspace() -> Workspace {
     let ner = crate::ner::manifest("model = \"crf\"", "").replace("\"names\"", "\"ner\"");
     workspace.write("projects/ner/project.toml", format!("{ner}\n{}", backfill_of("ner")));
     workspace.write("projects/ner/names.txt", conll("bio"));
-    workspace.write(
-        SENTIMENT,
-        format!(
-            "[project]\nname = \"sentiment\"\ntask = \"text-classification\"\n\
-             description = \"A test\"\n\
-             [source]\nurl = \"file:opinions.csv\"\nformat = \"csv\"\n\
-             columns = {{ text = \"text\", label = \"label\" }}\n\
-             [prepare]\ndeduplicate = {{ exact = false, near = {{ enabled = false }} }}\n\
-             [train]\nmodel = \"linear\"\n[compile]\n[serve]\n{}",
-            backfill_of("sentiment")
-        ),
-    );
+    workspace.write(SENTIMENT, format!("{SENTIMENT_MANIFEST}{}", backfill_of("sentiment")));
     workspace.write("projects/sentiment/opinions.csv", opinions());
     workspace.mesh(["run", "--all"]).ok();
     let lines = (0..60).map(|id| format!("{}\n", json!({ "id": id, "text": text(id) })));

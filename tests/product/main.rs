@@ -33,5 +33,8 @@ mod postgres;
 mod readme;
 mod regression;
 mod s3;
+mod show;
+mod show_backfills;
+mod show_projects;
 mod sources;
 mod users;

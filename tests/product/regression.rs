@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Workspace, repository};
 
-const SERIES: &str = r#"[project]
+pub const SERIES: &str = r#"[project]
 name = "visits"
 task = "regression"
 description = "How many people come"
@@ -33,7 +33,7 @@ gate = { r2_gain = 0.0 }
 "#;
 
 /// Days of two shops: a week's pattern, and a price that moves it, which last week does not tell.
-fn visits(noise_only: bool) -> String {
+pub fn visits(noise_only: bool) -> String {
     let mut csv = String::from("day,shop,price,count\n");
     let mut random = 12345u64;
     for day in 0..300u32 {

@@ -80,9 +80,10 @@ impl Ledger {
                 *counts.entry(project.project.to_string()).or_default() += part.counts;
             }
         }
-        let lock = self.locks.try_work(&format!("backfill-{}", record.archive))?;
         let (id, archive) = (record.id, &record.archive);
-        let working = record.state == BackfillState::Running && lock.is_none();
+        let lock = format!("backfill-{archive}");
+        let working =
+            record.state == BackfillState::Running && self.locks.try_work(&lock)?.is_none();
         let next = match record.state {
             BackfillState::Running if working => {
                 vec![format!("mesh backfill pause {id}")]

@@ -140,6 +140,14 @@ The first of copies is kept, and of near-duplicates the first: whatever is left 
   mesh serve news-topic
   mesh serve --port 9000 --host 0.0.0.0")]
     Serve(Serve),
+    /// Take pages away
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  mesh show export news-topic                      news-topic-v3.html
+  mesh show export news-topic --version 2 --out card.html"
+    )]
+    Show(ShowPage),
     /// List, show, promote and roll back model versions
     #[command(
         subcommand,
@@ -301,6 +309,21 @@ pub(crate) struct Serve {
     pub(crate) projects: Vec<String>,
     #[command(flatten)]
     pub(crate) listen: Listen,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShowPage {
+    /// Write one HTML file with a project's card and examples, which opens without a server
+    Export {
+        /// The project
+        project: ProjectName,
+        /// The version; else the one in production
+        #[arg(long)]
+        version: Option<ModelVersion>,
+        /// The file; else `<project>-v<version>.html`
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use mesh_core::{Alias, ModelVersion};
 use mesh_pipeline::{ProjectFolder, Workspace, deployed, version_of};
 use mesh_serve::{Metrics, Model, Server, Service};
+use mesh_show::{AdminKey, Show, Shown};
 
 use crate::{context::Context, report::CliError};
 
@@ -15,7 +16,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// The services of some projects.
 pub(crate) struct Live<'a> {
     context: &'a Context,
-    workspace: &'a Workspace,
+    workspace: &'a Arc<Workspace>,
     services: Vec<(&'a ProjectFolder, Arc<Service>)>,
     metrics: Metrics,
 }
@@ -24,7 +25,7 @@ impl<'a> Live<'a> {
     /// Starts a service for each project, with the model in production where there is one.
     pub(crate) async fn start(
         context: &'a Context,
-        workspace: &'a Workspace,
+        workspace: &'a Arc<Workspace>,
         projects: &[&'a ProjectFolder],
     ) -> Result<Self, CliError> {
         let metrics = Metrics::new();
@@ -44,14 +45,27 @@ impl<'a> Live<'a> {
     /// Listens, tells where, and answers until the program is asked to stop.
     pub(crate) async fn serve(&self, address: &str) -> Result<bool, CliError> {
         let services = self.services.iter().map(|(_, service)| Arc::clone(service)).collect();
+        let show = self.show()?;
         let server = Server::bind(address, services, self.metrics.clone()).await?;
+        let server = server.with_pages(show.router());
         server.warm_up().await;
         self.announce(&server);
-        let server = server.run(self.context.stopped());
+        let server = server.run(async {
+            self.context.stopped().await;
+            show.close();
+        });
         tokio::select! {
             drained = server => Ok(drained),
             () = self.follow() => Ok(true),
+            () = show.tick() => Ok(true),
         }
+    }
+
+    /// The pages of all projects of the workspace, served or not.
+    fn show(&self) -> Result<Show, CliError> {
+        let projects = shown(self.context, self.workspace, &self.services)?;
+        let admin = AdminKey::from_env(&self.workspace.manifest().show.admin_key_env)?;
+        Ok(Show::new(Arc::clone(self.workspace), projects, admin))
     }
 
     async fn follow(&self) {
@@ -120,6 +134,23 @@ impl<'a> Live<'a> {
         }
         crate::output::line("Ctrl-C ends it; requests under way are answered first");
     }
+}
+
+/// All projects of a workspace as they are shown, each with its service if it is served.
+pub(crate) fn shown(
+    context: &Context,
+    workspace: &Workspace,
+    services: &[(&ProjectFolder, Arc<Service>)],
+) -> Result<Vec<Shown>, CliError> {
+    let shown = |folder: &ProjectFolder| {
+        let found = services.iter().find(|(served, _)| served.name() == folder.name());
+        Ok(Shown {
+            folder: folder.clone(),
+            registration: context.projects.registration(folder.manifest())?.clone(),
+            service: found.map(|(_, service)| Arc::clone(service)),
+        })
+    };
+    workspace.projects().iter().map(shown).collect()
 }
 
 fn route(project: &ProjectFolder) -> String {

@@ -11,6 +11,7 @@ use mesh_core::{ArtifactError, LoadError, manifest::ManifestError};
 use mesh_pipeline::{PipelineError, PipelineErrorKind};
 use mesh_prepare::PrepareError;
 use mesh_serve::ServeError;
+use mesh_show::{AdminKeyError, ExportError};
 use mesh_source::SourceError;
 use mesh_store::{BackfillId, StoreError};
 use miette::Diagnostic;
@@ -70,6 +71,14 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Serve(#[from] ServeError),
+    /// A page cannot be written.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Export(#[from] ExportError),
+    /// The admin key is none.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    AdminKey(#[from] AdminKeyError),
     /// The models that a backfill was begun with cannot be loaded any more.
     #[error("failed to go on with backfill {id}, whose models cannot be loaded")]
     #[diagnostic(help(

@@ -44,8 +44,8 @@ pub use name::{Alias, ApiVersion, ModelVersion, NameError, ProjectName};
 pub use progress::{Cancel, Interrupted, NoProgress, Progress, ProgressTask, Unit};
 pub use project::{
     Answer, AnyPrediction, Contract, Example, FieldError, Input, LoadError, LongTextUse,
-    ModelFiles, Outcome, Predictor, Project, ProjectSchema, Refusal, RefusalKind, Registration,
-    Usage,
+    ModelFiles, Outcome, Panel, PanelBar, PanelContent, PanelEdge, PanelLine, PanelSpan, Predictor,
+    Project, ProjectSchema, Refusal, RefusalKind, Registration, Usage,
 };
 pub use step::{
     GateFailure, Inputs, SourceFiles, Step, StepContext, StepError, StepErrorKind, StepKey,

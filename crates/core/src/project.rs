@@ -8,8 +8,10 @@ use thiserror::Error;
 use crate::{ModelVersion, ProjectName, manifest::ProjectManifest};
 
 mod fields;
+mod panel;
 
 pub use fields::FieldError;
+pub use panel::{Panel, PanelBar, PanelContent, PanelEdge, PanelLine, PanelSpan};
 
 /// What a project answers.
 ///
@@ -22,6 +24,9 @@ pub trait Project: Sized + Send + Sync + 'static {
     type Parameters: DeserializeOwned + Serialize + JsonSchema + Default + Send + Sync + 'static;
     /// The answer: exactly the keys of its schema.
     type Prediction: Serialize + JsonSchema + 'static;
+
+    /// The names of the panels that it adds to its page; usually none.
+    const PANELS: &'static [&'static str] = &[];
 
     /// Loads what it needs from a compiled model.
     ///
@@ -51,6 +56,16 @@ pub trait Project: Sized + Send + Sync + 'static {
         &self,
         batch: &[Example<Self::Attributes, Self::Parameters>],
     ) -> Vec<Result<Answer<Self::Prediction>, Refusal>>;
+
+    /// What its page shows beside an answer: the panels of [`Project::PANELS`] that have something
+    /// to show, each as data of a known kind.
+    fn panels(
+        &self,
+        _example: &Example<Self::Attributes, Self::Parameters>,
+        _prediction: &Self::Prediction,
+    ) -> Vec<Panel> {
+        Vec::new()
+    }
 }
 
 /// What the requests of one model are.
@@ -183,6 +198,12 @@ pub trait Predictor: Send + Sync {
     /// As [`Predictor::predict`], for those who do not want JSON.
     fn predict_any(&self, batch: Vec<Input>) -> Vec<Result<Answer<AnyPrediction>, Refusal>>;
 
+    /// Answers one parsed request, and says what its page shows beside the answer.
+    ///
+    /// # Errors
+    /// When the project refuses the request.
+    fn panels(&self, input: Input) -> Result<Vec<Panel>, Refusal>;
+
     /// The schemas of its contract, with what the model tells of them.
     fn schema(&self) -> ProjectSchema;
 }
@@ -196,6 +217,7 @@ pub struct Registration {
     name: Cow<'static, str>,
     schema: fn() -> ProjectSchema,
     load: fn(&ModelFiles) -> Result<Arc<dyn Predictor>, LoadError>,
+    panels: &'static [&'static str],
 }
 
 struct Loaded<P>(P);
@@ -208,6 +230,7 @@ impl Registration {
             name: name.into(),
             schema: ProjectSchema::of::<P>,
             load: |model| Ok(Arc::new(Loaded(P::load(model)?))),
+            panels: P::PANELS,
         }
     }
 
@@ -215,6 +238,12 @@ impl Registration {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The panels that it adds to its page.
+    #[must_use]
+    pub const fn panels(&self) -> &'static [&'static str] {
+        self.panels
     }
 
     /// The schemas of its contract.
@@ -309,6 +338,16 @@ impl<P: Project> Predictor for Loaded<P> {
 
     fn predict_any(&self, batch: Vec<Input>) -> Vec<Result<Answer<AnyPrediction>, Refusal>> {
         self.answers(batch, |prediction| -> AnyPrediction { Box::new(prediction) })
+    }
+
+    fn panels(&self, input: Input) -> Result<Vec<Panel>, Refusal> {
+        let Ok(example) = input.0.downcast::<Example<P::Attributes, P::Parameters>>() else {
+            return Ok(Vec::new());
+        };
+        match self.0.predict(std::slice::from_ref(&example)).pop() {
+            Some(answer) => Ok(self.0.panels(&example, &answer?.prediction)),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn schema(&self) -> ProjectSchema {

@@ -42,6 +42,12 @@ impl Datasketch {
         Ok(Self { options, bands: bands(options.threshold, options.permutations) })
     }
 
+    /// How many bands a signature is cut into, and of how many values each.
+    #[must_use]
+    pub const fn bands(&self) -> (usize, usize) {
+        self.bands
+    }
+
     /// The signature of a document; nothing if it has fewer words than a shingle.
     #[must_use]
     pub fn signature(&self, words: &Words) -> Option<Vec<u32>> {

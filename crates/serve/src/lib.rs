@@ -32,9 +32,11 @@ mod queue;
 mod routes;
 mod server;
 mod service;
+mod traffic;
 
 pub use error::{ServeError, ServeErrorKind};
 pub use metrics::Metrics;
 pub use problem::Problem;
 pub use server::Server;
-pub use service::{Model, Service};
+pub use service::{Model, Prediction, Service};
+pub use traffic::Traffic;

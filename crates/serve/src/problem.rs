@@ -16,10 +16,14 @@ pub enum Problem {
     NotJson(String),
     /// The body ended early or could not be read.
     BodyUnreadable,
+    /// The key that this needs is missing or wrong.
+    Key(String),
     /// No such route, project or API version.
     NotFound(String),
     /// The route takes another method.
     MethodNotAllowed,
+    /// It cannot be done as things stand.
+    Conflict(String),
     /// The client took too long to send its request.
     RequestTimeout,
     /// The body is larger than the project takes.
@@ -61,6 +65,8 @@ impl Problem {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::NotJson(_) | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
+            Self::Key(_) => StatusCode::UNAUTHORIZED,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -80,6 +86,8 @@ impl Problem {
         match self {
             Self::NotJson(_) => "not-json",
             Self::BodyUnreadable => "body-unreadable",
+            Self::Key(_) => "key",
+            Self::Conflict(_) => "conflict",
             Self::NotFound(_) => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::RequestTimeout => "request-timeout",
@@ -99,6 +107,8 @@ impl Problem {
         match self {
             Self::NotJson(_) => "The body is not JSON",
             Self::BodyUnreadable => "The body could not be read",
+            Self::Key(_) => "The admin key is needed",
+            Self::Conflict(_) => "That cannot be done now",
             Self::NotFound(_) => "Nothing is here",
             Self::MethodNotAllowed => "The method is not allowed",
             Self::RequestTimeout => "The request came too slowly",
@@ -115,7 +125,8 @@ impl Problem {
     }
 
     /// The detail, and for a request that does not fit the schema what is wrong, in one text.
-    pub(crate) fn told(&self) -> String {
+    #[must_use]
+    pub fn told(&self) -> String {
         match self {
             Self::Schema(errors) => {
                 errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
@@ -128,7 +139,7 @@ impl Problem {
         match self {
             Self::NotJson(reason) => format!("the body must be JSON in UTF-8: {reason}"),
             Self::BodyUnreadable => "the body ended before its end, or is badly framed".into(),
-            Self::NotFound(what) => what.clone(),
+            Self::Key(what) | Self::Conflict(what) | Self::NotFound(what) => what.clone(),
             Self::MethodNotAllowed => "the header `allow` names the method that this takes".into(),
             Self::RequestTimeout => "send the whole request at once".into(),
             Self::TooLarge(limit) => format!("send at most {limit} bytes"),
@@ -143,18 +154,24 @@ impl Problem {
         }
     }
 
+    /// The problem as JSON.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let body = Body9457 {
+            r#type: format!("urn:mesh:problem:{}", self.slug()),
+            title: self.title(),
+            status: self.status().as_u16(),
+            detail: self.detail(),
+            errors: if let Self::Schema(errors) = self { Some(errors) } else { None },
+        };
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+
     /// The response that tells of it.
     #[must_use]
     pub fn response(&self) -> Response<Body> {
         let status = self.status();
-        let body = Body9457 {
-            r#type: format!("urn:mesh:problem:{}", self.slug()),
-            title: self.title(),
-            status: status.as_u16(),
-            detail: self.detail(),
-            errors: if let Self::Schema(errors) = self { Some(errors) } else { None },
-        };
-        let body = serde_json::to_string(&body).unwrap_or_default();
+        let body = self.json();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -162,6 +179,9 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, media);
         if matches!(self, Self::QueueFull | Self::NotReady(_) | Self::Draining) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        }
+        if matches!(self, Self::Key(_)) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if matches!(self, Self::TooLarge(_) | Self::RequestTimeout | Self::BodyUnreadable) {
             // The rest of the body is not read: the connection cannot carry another request.

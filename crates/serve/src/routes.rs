@@ -55,11 +55,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Route {
 const MAX_DISCARDED: usize = 64 << 20;
 
 /// All routes of some services.
-pub(crate) fn router(services: &[Arc<Service>], metrics: Metrics) -> Router {
+///
+/// `pages` are routes beside those of the wire contract; if there are any, `GET /` is theirs.
+pub(crate) fn router(services: &[Arc<Service>], metrics: Metrics, pages: Option<Router>) -> Router {
     let services =
         services.iter().map(|service| (service.name().to_string(), Arc::clone(service))).collect();
-    Router::new()
-        .route("/", get(index))
+    let own = match &pages {
+        Some(_) => Router::new(),
+        None => Router::new().route("/", get(index)),
+    };
+    let router = own
         .route("/metrics", get(metrics_text))
         .route("/assets/docs.css", get(async || page(docs::STYLE.into(), "text/css")))
         .route("/assets/docs.js", get(async || page(docs::SCRIPT.into(), "text/javascript")))
@@ -76,7 +81,11 @@ pub(crate) fn router(services: &[Arc<Service>], metrics: Metrics) -> Router {
             Problem::NotFound("no such route; `/` lists the projects".into()).response()
         })
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed.response())
-        .with_state(Shared { services: Arc::new(services), metrics })
+        .with_state(Shared { services: Arc::new(services), metrics });
+    match pages {
+        Some(pages) => router.merge(pages),
+        None => router,
+    }
 }
 
 async fn predict(

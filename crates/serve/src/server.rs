@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::Router;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -24,6 +25,7 @@ pub struct Server {
     address: SocketAddr,
     services: Vec<Arc<Service>>,
     metrics: Metrics,
+    pages: Option<Router>,
 }
 
 /// How long a client may take to send the head of a request; idle connections end after it too.
@@ -64,7 +66,14 @@ impl Server {
         let fail = |error| ServeError::address(address, error);
         let listener = TcpListener::bind(address).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
-        Ok(Self { listener, address, services, metrics })
+        Ok(Self { listener, address, services, metrics, pages: None })
+    }
+
+    /// Answers `pages` too: routes beside those of the wire contract, and `GET /`.
+    #[must_use]
+    pub fn with_pages(mut self, pages: Router) -> Self {
+        self.pages = Some(pages);
+        self
     }
 
     /// The address that it listens on.
@@ -76,7 +85,7 @@ impl Server {
     /// Answers until `shutdown`; then takes no new connections, answers what is under way, and
     /// says whether all of it was answered in time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let router = routes::router(&self.services, self.metrics.clone());
+        let router = routes::router(&self.services, self.metrics.clone(), self.pages);
         let connections = GracefulShutdown::new();
         let mut shutdown = std::pin::pin!(shutdown);
         let (ending, closing) = watch::channel(());

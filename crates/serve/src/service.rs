@@ -21,6 +21,7 @@ use crate::{
     metrics::{InProgress, ModelMetrics, ProjectMetrics},
     openapi,
     queue::{Job, Limits, Queue},
+    traffic::{Counters, Traffic},
 };
 
 /// One project that answers requests.
@@ -30,6 +31,7 @@ pub struct Service {
     draining: AtomicBool,
     queue: Queue,
     metrics: ProjectMetrics,
+    counters: Counters,
     documents: RwLock<Documents>,
 }
 
@@ -74,6 +76,15 @@ pub(crate) struct Answer {
     pub(crate) usage: Usage,
 }
 
+/// A prediction as JSON, and the version that made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prediction {
+    /// The prediction.
+    pub json: String,
+    /// The version of the model.
+    pub version: ModelVersion,
+}
+
 impl Service {
     /// Starts the workers of a project. It is not ready until a model is loaded.
     ///
@@ -99,6 +110,7 @@ impl Service {
             draining: AtomicBool::new(false),
             queue,
             metrics,
+            counters: Counters::default(),
             documents: RwLock::new(documents),
             manifest,
         }))
@@ -140,6 +152,49 @@ impl Service {
     #[must_use]
     pub fn version(&self) -> Option<ModelVersion> {
         self.loaded().ok().map(|loaded| loaded.version)
+    }
+
+    /// Whether it answers.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.readiness().is_ok()
+    }
+
+    /// How much it was asked since it started.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.counters.read()
+    }
+
+    /// Answers attributes and parameters without an envelope, all as JSON text: what a request
+    /// gets, with the same queue, limits and counters, for callers in this process.
+    ///
+    /// # Errors
+    /// The problem that a request would get.
+    pub async fn answer_json(
+        &self,
+        attributes: &str,
+        parameters: Option<&str>,
+    ) -> Result<Prediction, Problem> {
+        let _under_way = self.begin();
+        let asked = async {
+            let started = Instant::now();
+            let model = self.loaded()?;
+            let answer = self.ask(&model, attributes, parameters).await?;
+            self.answered(&model, started);
+            Ok(Prediction { json: answer.prediction, version: model.version })
+        };
+        let answer = tokio::time::timeout(self.timeout(), asked).await;
+        answer.unwrap_or(Err(Problem::Deadline)).inspect_err(|problem| self.failed(problem))
+    }
+
+    /// How many requests may wait.
+    #[must_use]
+    pub fn max_queue(&self) -> usize {
+        self.manifest.serve.as_ref().map_or_else(
+            || mesh_core::manifest::ServeTable::default().max_queue,
+            |serve| serve.max_queue,
+        )
     }
 
     pub(crate) fn api(&self) -> ApiVersion {
@@ -190,6 +245,13 @@ impl Service {
     pub(crate) fn failed(&self, problem: &Problem) {
         let version = self.version().map_or(0, ModelVersion::get);
         self.metrics.failed(version, problem.status().as_u16(), problem.slug());
+        self.counters.failed();
+    }
+
+    fn answered(&self, model: &Loaded, started: Instant) {
+        let time = started.elapsed();
+        model.metrics.answered(time);
+        self.counters.answered(time);
     }
 
     /// Answers one request, from its body to the body of the response.
@@ -197,7 +259,7 @@ impl Service {
         let started = Instant::now();
         let model = self.loaded()?;
         let answer = self.answer(&model, body).await?;
-        model.metrics.answered(started.elapsed());
+        self.answered(&model, started);
         Ok(answer)
     }
 
@@ -222,7 +284,7 @@ impl Service {
         let started = Instant::now();
         let model = self.loaded()?;
         let answer = self.ask(&model, attributes, None).await?;
-        model.metrics.answered(started.elapsed());
+        self.answered(&model, started);
         Ok(Answer { body: answer.prediction, version: model.version, usage: answer.usage })
     }
 

@@ -1,4 +1,6 @@
-use mesh_core::{Answer, Contract, Example, FieldError, LoadError, ModelFiles, Project, Refusal};
+use mesh_core::{
+    Answer, Contract, Example, FieldError, LoadError, ModelFiles, Panel, Project, Refusal,
+};
 use mesh_engine::MappedFile;
 use mesh_text::{LANGUAGE_FILE, LanguageCheck, LanguageIdentifier};
 
@@ -32,6 +34,8 @@ where
     type Attributes = P::Attributes;
     type Parameters = P::Parameters;
     type Prediction = P::Prediction;
+
+    const PANELS: &'static [&'static str] = P::PANELS;
 
     fn load(model: &ModelFiles) -> Result<Self, LoadError> {
         let project = P::load(model)?;
@@ -81,5 +85,13 @@ where
             }
         }
         answers
+    }
+
+    fn panels(
+        &self,
+        example: &Example<Self::Attributes, Self::Parameters>,
+        prediction: &Self::Prediction,
+    ) -> Vec<Panel> {
+        self.project.panels(example, prediction)
     }
 }

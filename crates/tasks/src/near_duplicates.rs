@@ -1,4 +1,7 @@
-use mesh_core::{Answer, Example, LoadError, ModelFiles, Project, Refusal, RefusalKind};
+use mesh_core::{
+    Answer, Example, LoadError, ModelFiles, Panel, PanelContent, PanelLine, Project, Refusal,
+    RefusalKind,
+};
 use mesh_minhash::{Datasketch, MAX_PERMUTATIONS, MAX_SHINGLE, Options, OptionsError, Words};
 use mesh_text::{Locale, Stopwords, treebank_words, words};
 use schemars::JsonSchema;
@@ -59,6 +62,8 @@ impl Project for NearDuplicates {
     type Parameters = NearDuplicatesParameters;
     type Prediction = BandKeys;
 
+    const PANELS: &'static [&'static str] = &["likeness", "shingles"];
+
     fn load(_: &ModelFiles) -> Result<Self, LoadError> {
         Ok(Self)
     }
@@ -75,17 +80,84 @@ impl Project for NearDuplicates {
             let (text, parameters) = (&example.attributes.content, &example.parameters);
             let locale = Locale::supported(&parameters.language, LANGUAGES)?;
             let hasher = Datasketch::new(parameters.options()).map_err(refusal)?;
-            let words = match parameters.corrected {
-                true => content_words(text, &locale),
-                false => Words::spaced(treebank_words(text)),
-            };
+            let words = parameters.words(text, &locale);
             Ok(BandKeys { signature: hasher.keys(&words) }.into())
         };
         batch.iter().map(answer).collect()
     }
+
+    fn panels(
+        &self,
+        example: &Example<Text, NearDuplicatesParameters>,
+        _: &BandKeys,
+    ) -> Vec<Panel> {
+        let parameters = &example.parameters;
+        let hasher = Datasketch::new(parameters.options()).ok();
+        let likeness = hasher.map(|hasher| parameters.likeness(hasher.bands()));
+        let locale = Locale::supported(&parameters.language, LANGUAGES).ok();
+        let words = locale.map(|locale| parameters.words(&example.attributes.content, &locale));
+        likeness.into_iter().chain(words.map(|words| parameters.shingles(&words))).collect()
+    }
 }
 
+/// Points of the line that tells how alike texts must be.
+const POINTS: u32 = 50;
+/// Runs of words that are shown.
+const SHINGLES: usize = 12;
+
 impl NearDuplicatesParameters {
+    fn words(&self, text: &str, locale: &Locale) -> Words {
+        match self.corrected {
+            true => content_words(text, locale),
+            false => Words::spaced(treebank_words(text)),
+        }
+    }
+
+    /// The chance that two texts share a string, by how alike they are: `1 - (1 - s^r)^b` for b
+    /// bands of r values (Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, 3.4).
+    fn likeness(&self, (bands, rows): (usize, usize)) -> Panel {
+        let whole = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        let alike: Vec<f64> =
+            (0..=POINTS).map(|point| f64::from(point) / f64::from(POINTS)).collect();
+        let chance = |s: &f64| Some(1.0 - (1.0 - s.powi(whole(rows))).powi(whole(bands)));
+        let place = alike.iter().position(|s| *s >= self.threshold - 1e-9);
+        Panel {
+            name: "likeness",
+            title: "How alike texts must be".into(),
+            note: format!(
+                "The chance that two texts share a string, by the share of their runs of {} words \
+                 that both have: {bands} strings of {rows} values each. The threshold is marked.",
+                self.shingle_list
+            ),
+            content: PanelContent::Line {
+                points: alike.iter().map(|s| format!("{:.0}%", s * 100.0)).collect(),
+                lines: vec![PanelLine {
+                    name: "chance".into(),
+                    values: alike.iter().map(chance).collect(),
+                }],
+                place,
+            },
+        }
+    }
+
+    fn shingles(&self, words: &Words) -> Panel {
+        let length = self.options().shingle;
+        let all = words.shingles(length).count();
+        let rows = words.shingles(length).take(SHINGLES).enumerate();
+        Panel {
+            name: "shingles",
+            title: "Runs of words".into(),
+            note: match all {
+                0 => format!("The text has fewer than {length} words, so it has no signature."),
+                _ => format!("The first of the {all} runs that the signature is made of."),
+            },
+            content: PanelContent::Table {
+                columns: vec![String::new(), format!("{length} words")],
+                rows: rows.map(|(at, run)| vec![(at + 1).to_string(), run.to_owned()]).collect(),
+            },
+        }
+    }
+
     fn options(&self) -> Options {
         let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         Options {

@@ -1,7 +1,10 @@
 use std::{process::ExitCode, sync::Arc};
 
 use mesh_backfill::ArchiveFile;
-use mesh_core::{Alias, Cancel, NoProgress, Registration};
+use mesh_core::{
+    Alias, Cancel, NoProgress, Registration, did_you_mean,
+    manifest::{ManifestError, ProjectManifest, ShowTable},
+};
 use mesh_pipeline::{PipelineError, ProjectFolder, Workspace, deployed};
 use mesh_prepare::Prepare;
 use mesh_source::{Origin, Request, SourceUrl};
@@ -58,6 +61,26 @@ pub(crate) async fn check(context: &Context) -> Result<ExitCode, CliError> {
     Ok(ExitCode::from(code))
 }
 
+/// Checks that the panels which a manifest names are there.
+fn check_panels(registration: &Registration, project: &ProjectFolder) -> Result<(), CliError> {
+    let known: Vec<&str> = ShowTable::PANELS.iter().chain(registration.panels()).copied().collect();
+    let named = project.manifest().show.iter().flat_map(|show| &show.panels);
+    for panel in named {
+        if !known.contains(&panel.as_str()) {
+            let file = project.folder().join(ProjectManifest::FILE);
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let hint = did_you_mean(panel, known.iter().copied());
+            let (message, help) = (
+                format!("there is no panel `{panel}`"),
+                format!("{hint}Known are: {}", known.join(", ")),
+            );
+            let file = file.display().to_string();
+            return Err(ManifestError::conflict(&file, &text, "show.panels", message, help).into());
+        }
+    }
+    Ok(())
+}
+
 /// Checks that a project's source can be understood, has the columns that are named if it is on this
 /// machine, and its model answers; says what answers.
 async fn check_project(
@@ -66,6 +89,7 @@ async fn check_project(
     project: &ProjectFolder,
 ) -> Result<String, CliError> {
     let registration: &Registration = context.projects.registration(project.manifest())?;
+    check_panels(registration, project)?;
     if let Some(source) = &project.manifest().source {
         let url: SourceUrl = source.url.parse()?;
         let fetcher = workspace.fetcher(project);

@@ -7,6 +7,7 @@ mod dedup;
 mod doctor;
 mod gc;
 mod model;
+mod page;
 mod predict;
 mod run;
 mod serve;
@@ -38,6 +39,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Backfill(command) => backfill::backfill(context, command).await,
         Command::Cluster { arguments } => cluster::cluster(&arguments),
         Command::Serve(options) => serve::serve(context, &options).await,
+        Command::Show(command) => page::page(context, command).await,
         Command::Model(command) => model::model(context, command).await,
         Command::New(New::Project(options)) => scaffold::new_project(context, &options).await,
         Command::New(New::Archive(options)) => scaffold::new_archive(context, &options).await,

@@ -1,4 +1,4 @@
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use super::{run, serve};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub(crate) async fn up(context: &Context, options: &Up) -> Result<ExitCode, CliError> {
-    let workspace = context.workspace().await?;
+    let workspace = Arc::new(context.workspace().await?);
     run::report_broken(&workspace);
     if !options.no_run {
         let run = context.run_options(options.threads);

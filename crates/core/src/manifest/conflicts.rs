@@ -2,7 +2,7 @@
 
 use super::{
     BackfillTable, CompileTable, Format, ManifestErrorKind, ModelTable, PrepareTable,
-    ProjectManifest, ServeTable, SplitMethod, TARGETS, TaskName, TrainModel, TrainTable,
+    ProjectManifest, ServeTable, ShowTable, SplitMethod, TARGETS, TaskName, TrainModel, TrainTable,
     TreesStart, error::Finding, parse,
 };
 use crate::did_you_mean;
@@ -34,6 +34,9 @@ pub(super) fn conflicts(manifest: &ProjectManifest, text: &str) -> Vec<Finding> 
     }
     if let Some(backfill) = &manifest.backfill {
         conflicts.backfill(backfill);
+    }
+    if let Some(show) = &manifest.show {
+        conflicts.show(show);
     }
     conflicts.found
 }
@@ -234,6 +237,27 @@ impl Conflicts<'_> {
                 self.add(&key, message, "known are `flips`, `change`, `lost` and `rejected`");
             } else if !(*value >= 0.0 && value.is_finite()) {
                 self.add(&key, format!("`{limit}` cannot be {value}"), "it is 0 or more");
+            }
+        }
+    }
+
+    fn show(&mut self, show: &ShowTable) {
+        for (at, panel) in show.panels.iter().enumerate() {
+            if show.panels.iter().take(at).any(|before| before == panel) {
+                let message = format!("the panel `{panel}` is named twice");
+                self.add("show.panels", message, "a panel stands in one place");
+            }
+        }
+        if !show.examples.is_empty() && self.manifest.project.task == TaskName::Regression {
+            let message = "`examples` are texts, and a regression is asked rows";
+            self.add("show.examples", message, "leave it out: rows of the test split are shown");
+        }
+        for word in show.words.keys() {
+            if !ShowTable::WORDS.contains(&word.as_str()) {
+                let message = format!("the page has no words `{word}`");
+                let hint = did_you_mean(word, ShowTable::WORDS);
+                let help = format!("{hint}Known are: {}", ShowTable::WORDS.join(", "));
+                self.add(&format!("show.words.{word}"), message, &help);
             }
         }
     }

@@ -10,6 +10,7 @@ mod error;
 mod model;
 mod parse;
 mod project;
+mod show;
 mod source;
 mod table;
 mod train;
@@ -23,10 +24,13 @@ pub use project::{
     Precision, PrepareTable, ProjectManifest, ProjectTable, ServeTable, Split, SplitMethod,
     TARGETS, TaskName, UnicodeForm,
 };
+pub use show::ShowTable;
 pub use source::{Columns, Format, Labels, SourceTable, SplitFiles, TextEncoding};
 pub use table::{FeaturesTable, SeriesTable};
 pub use train::{
     BoostedTreesOptions, ClassWeight, CrfOptions, EncoderHeadOptions, Features, LinearOptions,
     Metric, Scale, TrainModel, TrainTable, TreesStart,
 };
-pub use workspace::{HttpTable, RegistryTable, StoreTable, WorkspaceManifest, WorkspaceTable};
+pub use workspace::{
+    HttpTable, PageTable, RegistryTable, StoreTable, WorkspaceManifest, WorkspaceTable,
+};

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FeaturesTable, InputColumn, LanguageTable, ManifestError, ModelTable, SeriesTable, SourceTable,
-    TrainTable, conflicts::conflicts, parse,
+    FeaturesTable, InputColumn, LanguageTable, ManifestError, ModelTable, SeriesTable, ShowTable,
+    SourceTable, TrainTable, conflicts::conflicts, parse,
 };
 use crate::{ApiVersion, Digest, ProjectName};
 
@@ -40,6 +40,9 @@ pub struct ProjectManifest {
     /// How archives are enriched by it.
     #[serde(default)]
     pub backfill: Option<BackfillTable>,
+    /// How it is shown.
+    #[serde(default)]
+    pub show: Option<ShowTable>,
 }
 
 /// `[project]`

@@ -17,6 +17,8 @@ pub struct WorkspaceManifest {
     pub registry: RegistryTable,
     /// How services are reached.
     pub http: HttpTable,
+    /// The page.
+    pub show: PageTable,
 }
 
 /// `[workspace]`
@@ -53,6 +55,15 @@ pub struct HttpTable {
     pub host: String,
     /// The port that services listen on; 0 picks a free one.
     pub port: u16,
+}
+
+/// `[show]` in `mesh.toml`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PageTable {
+    /// The environment variable that holds the admin key: whoever has the key can make backfills
+    /// live from the page, and roll them back. While it is not set, nobody can.
+    pub admin_key_env: String,
 }
 
 impl WorkspaceManifest {
@@ -95,6 +106,12 @@ impl Default for StoreTable {
 impl Default for RegistryTable {
     fn default() -> Self {
         Self { path: ".mesh/registry.db".into() }
+    }
+}
+
+impl Default for PageTable {
+    fn default() -> Self {
+        Self { admin_key_env: "MESH_ADMIN_KEY".into() }
     }
 }
 

@@ -166,6 +166,18 @@ impl Registry {
         rows.iter().map(|row| self.backfill_in(row)).collect()
     }
 
+    /// The backfills that were begun and are not done, also those whose process was killed.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn running_backfills(&self) -> Result<Vec<BackfillRecord>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM backfills WHERE state = 'running' ORDER BY id DESC")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.sql("list the backfills that run"))?;
+        rows.iter().map(|row| self.backfill_in(row)).collect()
+    }
+
     /// A backfill; nothing if there is none of that number.
     ///
     /// # Errors

@@ -8,14 +8,10 @@ use crate::{
     support::Workspace,
 };
 
-/// Another user of the table `mail`, with an archive of its own by the name `others`.
+/// Another user of the table, who goes on with the archive in the place of the first one.
 fn with_user(server: &Server, workspace: &Workspace, grants: &str) {
     server.sql(&format!("CREATE ROLE other LOGIN PASSWORD '{PASSWORD}'; {grants}"));
-    let url = server.url("public.mail").replace("mesh@", "other@");
-    mesh(server, workspace, ["new", "archive", "others", "--url", &url, "--key", "id"]).ok();
-    // One place for the parts of both.
-    let same = "enrichments = \"file:mail.enriched\"\nkey = ";
-    workspace.edit("archives/others.toml", "key = ", same);
+    workspace.edit("archives/mail.toml", "mesh@", "other@");
 }
 
 #[test]
@@ -27,14 +23,14 @@ fn a_second_user_is_told_what_is_missing_before_anything_is_done() {
         &workspace,
         "GRANT USAGE, CREATE ON SCHEMA public TO other; GRANT SELECT ON mail TO other",
     );
-    mesh(&server, &workspace, ["backfill", "plan", "others", "reviews"]).code(1).tells([
+    mesh(&server, &workspace, ["backfill", "plan", "mail", "reviews"]).code(1).tells([
         "the user `other` may not tell which enrichments are live",
         "GRANT SELECT ON \"public\".mesh_enrichments TO \"other\"",
     ]);
     server.sql("GRANT SELECT ON mesh_enrichments, mesh_generations TO other");
     newer(&workspace);
-    mesh(&server, &workspace, ["backfill", "plan", "others", "reviews"]).ok();
-    let refused = mesh(&server, &workspace, ["backfill", "run", "others", "reviews"]);
+    mesh(&server, &workspace, ["backfill", "plan", "mail", "reviews"]).ok();
+    let refused = mesh(&server, &workspace, ["backfill", "run", "mail", "reviews"]);
     let refused = refused.code(1).tells([
         "the user `other` may not read and write public.mesh_enrichments",
         "GRANT INSERT, UPDATE ON \"public\".mesh_enrichments TO \"other\"",
@@ -50,9 +46,9 @@ fn a_second_user_is_told_what_is_missing_before_anything_is_done() {
     server.sql(statements);
     let reader = "GRANT SELECT ON mail_reviews TO reader; SET ROLE reader; ";
     assert_eq!(server.sql(&format!("CREATE ROLE reader; {reader}{VERSIONS}")), "1|300");
-    mesh(&server, &workspace, ["backfill", "run", "others", "reviews", "--cutover"]).ok();
+    mesh(&server, &workspace, ["backfill", "run", "mail", "reviews", "--cutover"]).ok();
     assert_eq!(server.sql(&format!("SET ROLE reader; {VERSIONS}")), "2|300");
-    mesh(&server, &workspace, ["backfill", "rollback", "others"]).ok();
+    mesh(&server, &workspace, ["backfill", "rollback", "mail"]).ok();
     assert_eq!(server.sql(&format!("SET ROLE reader; {VERSIONS}")), "1|300");
 }
 
@@ -65,11 +61,11 @@ fn users_of_one_role_take_turns() {
         "CREATE ROLE first LOGIN; GRANT first TO other;
          GRANT USAGE, CREATE ON SCHEMA public TO first, other; GRANT SELECT ON mail TO other",
     );
-    mesh(&server, &workspace, ["backfill", "run", "others", "reviews", "--cutover"]).ok();
+    mesh(&server, &workspace, ["backfill", "run", "mail", "reviews", "--cutover"]).ok();
     // The view is of the one, and the tables are of the other: readers do not notice.
     server.sql("ALTER VIEW mail_reviews OWNER TO first; CREATE ROLE reader; GRANT SELECT ON mail_reviews TO reader");
     newer(&workspace);
-    mesh(&server, &workspace, ["backfill", "run", "others", "reviews", "--cutover"]).ok();
+    mesh(&server, &workspace, ["backfill", "run", "mail", "reviews", "--cutover"]).ok();
     assert_eq!(server.sql(&format!("SET ROLE reader; {VERSIONS}")), "2|300");
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod follow;
 mod show;
+mod standing;
 mod worker;
 
 use std::{
@@ -18,7 +19,7 @@ use mesh_backfill::{
 };
 use mesh_core::{Alias, ModelVersion, ProjectName, ProjectSchema};
 use mesh_pipeline::{ProjectFolder, Workspace, deployed, version_of};
-use mesh_store::{BackfillId, BackfillRecord, BackfillState, Wanted};
+use mesh_store::{BackfillId, BackfillState};
 use serde_json::json;
 use tokio::{runtime::Handle, task::block_in_place};
 
@@ -89,16 +90,6 @@ impl Desk<'_> {
     fn archive(&self, name: &str) -> Result<OpenArchive, BackfillError> {
         let file = ArchiveFile::find(self.workspace.root(), name)?;
         block_in_place(|| file.open(&self.ledger.runtime, &self.context.cancel))
-    }
-
-    /// An archive, if it is all on this machine: nobody waits for the network to see how things
-    /// stand.
-    fn archive_nearby(&self, name: &str) -> Option<OpenArchive> {
-        let file = ArchiveFile::find(self.workspace.root(), name).ok()?;
-        let about = &file.manifest().archive;
-        let mut urls = [Some(&about.url), about.enrichments.as_ref()].into_iter().flatten();
-        let nearby = urls.all(|url| url.starts_with("file:"));
-        nearby.then(|| self.archive(name).ok()).flatten()
     }
 
     /// The contracts of the workspace's projects; those that this program has no code for tell
@@ -314,48 +305,6 @@ impl Desk<'_> {
         let job = self.make(plan.archive.as_str(), &named, &selection).await?;
         let report = self.work(job, pace)?;
         self.tell(&report);
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn status(&self, id: Option<BackfillId>) -> Result<ExitCode, CliError> {
-        let found: Vec<(BackfillRecord, Plan)> = match id {
-            Some(id) => vec![block_in_place(|| self.ledger.find(id))?],
-            None => block_in_place(|| self.ledger.records())?,
-        };
-        let mut archives: BTreeMap<&str, Option<OpenArchive>> = BTreeMap::new();
-        let mut rows = Vec::new();
-        for (record, plan) in &found {
-            let archive = match record.state.is_unfinished() {
-                true => archives
-                    .entry(&record.archive)
-                    .or_insert_with(|| self.archive_nearby(&record.archive))
-                    .as_ref(),
-                false => None,
-            };
-            rows.push(block_in_place(|| self.ledger.standing(record, plan, archive))?);
-        }
-        if self.context.global.json {
-            output::json(&rows);
-        } else {
-            show::standings(&rows);
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn pause(&self, id: BackfillId) -> Result<ExitCode, CliError> {
-        let (record, plan) = block_in_place(|| self.ledger.find(id))?;
-        if record.state != BackfillState::Running {
-            let action = format!("pause backfill {id}: it is {}", record.state);
-            return Err(CliError::usage(action, "only what runs can be paused"));
-        }
-        if !block_in_place(|| self.ledger.standing(&record, &plan, None))?.working {
-            let action = format!("pause backfill {id}: no process works on it");
-            let help = format!("`mesh backfill resume {id}` goes on with it where it stopped");
-            return Err(CliError::usage(action, help));
-        }
-        let ask = self.ledger.registry.ask_backfill(id, Wanted::Pause);
-        block_in_place(|| self.ledger.runtime.block_on(ask))?;
-        self.say(json!({ "id": id, "asked": "pause" }), &format!("asked backfill {id} to pause"));
         Ok(ExitCode::SUCCESS)
     }
 

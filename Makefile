@@ -8,7 +8,7 @@ MESH := target/release/mesh
 # cargo-nextest runs tests in parallel; without it cargo's own runner does.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help up screenshots cluster run status test lint fmt doc bench bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup bench-backfill fuzz hooks tools schemas clean
+.PHONY: help up screenshots picture cluster run status test lint fmt doc bench bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup bench-backfill bench-show fuzz hooks tools schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -16,6 +16,14 @@ help: ## list the targets
 screenshots: ## walk every page in a browser; pictures in target/screenshots
 	@scripts/tools.sh tests
 	$(CARGO) test -p mlmesh --test product -- show:: --nocapture --test-threads 1
+
+picture: ## take the picture of the README: the projects here with some traffic, as they are run
+	@scripts/tools.sh tests
+	$(CARGO) build --release --quiet -p mlmesh
+	@mkdir -p docs/images
+	@$(MESH) serve --port 8089 --quiet >/dev/null & served=$$!; trap "kill $$served" EXIT; \
+	  until curl -fs http://127.0.0.1:8089/api/v1/mesh >/dev/null; do sleep 0.2; done; \
+	  scripts/web.sh node tests/browser/picture.mjs http://127.0.0.1:8089 docs/images/mesh.webp
 
 up: tools ## build, fetch, run every stale step of every project, serve
 	@started=$$(date +%s); $(CARGO) build --release --quiet -p mlmesh && \
@@ -68,7 +76,7 @@ schemas: ## write the JSON schemas and the reference of the manifests
 	@target/debug/mesh schema archive > docs/schema/archive.schema.json
 	@target/debug/mesh schema reference > docs/manifest.md
 
-bench: bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup bench-backfill ## measure us beside what a user would pick instead
+bench: bench-linear bench-serve bench-encoder bench-language bench-ner bench-lsh bench-dedup bench-backfill bench-show ## measure us beside what a user would pick instead
 
 bench-linear: tools ## quality and speed of linear models, beside scikit-learn
 	$(CARGO) build --release --quiet -p mlmesh
@@ -102,6 +110,11 @@ bench-lsh: tools ## signatures per second, beside datasketch and rensa
 bench-dedup: tools ## seconds, memory, precision and recall of `mesh dedup` on a large archive
 	$(CARGO) build --release --quiet -p mlmesh
 	bench/venv.sh && bench/.venv/bin/python bench/dedup.py
+
+bench-show: tools ## the page in a browser, beside Gradio and Streamlit
+	@scripts/tools.sh tests
+	$(CARGO) build --release --quiet -p mlmesh
+	bench/venv.sh show && bench/.venv/bin/python bench/show.py
 
 fuzz: tools ## fuzz the readers of foreign files, FUZZ_SECONDS each (20)
 	fuzz/run.sh

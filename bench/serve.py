@@ -163,4 +163,5 @@ def main() -> None:
     print(f"ratio      {figures['mesh']['rps'] / figures['fastapi']['rps']:12.1f}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ use crate::{
     backfill::documents,
     encoders, entities, ner, regression,
     show_backfills::serve_with_key,
-    support::{Serving, Workspace, repository, reviews, run, wait},
+    support::{Answer, Serving, Workspace, repository, reviews, run, wait},
 };
 
 /// A small project of every task, with markup where people write.
@@ -37,7 +37,10 @@ fn workspace() -> Workspace {
         })
         .collect();
     workspace.write(manifest, lines);
-    workspace.write("projects/names/project.toml", ner::manifest("model = \"crf\"", ""));
+    let chosen = "\n[show]\npanels = [\"answer\", \"targets\", \"metrics\"]\n\
+                  words = { text = \"Sentence <i>\", intro = \"<script>window.ran=1</script>\" }\n";
+    let names = ner::manifest("model = \"crf\"", "") + chosen;
+    workspace.write("projects/names/project.toml", names);
     workspace.write("projects/names/names.txt", ner::conll("bio"));
     workspace.write("projects/sentiment/project.toml", entities::SENTIMENT_MANIFEST);
     workspace.write("projects/sentiment/opinions.csv", entities::opinions());
@@ -193,6 +196,18 @@ fn the_json_that_the_page_draws_is_for_everybody() {
     assert_eq!(labels.len(), 6);
     assert!(["1", "3", "5"].iter().all(|label| labels.contains(&Some(label))), "{labels:?}");
 
+    // It is compressed for who takes it so, as browsers do.
+    let packed = serving.raw(
+        b"GET /api/v1/projects/reviews/versions/1 HTTP/1.1\r\nhost: a\r\naccept-encoding: gzip, \
+          br\r\nconnection: close\r\n\r\n",
+    );
+    assert!(packed.head.contains("content-encoding: gzip"), "{}", packed.head);
+    let length = |answer: &Answer| -> usize {
+        let value = answer.head.split("content-length: ").nth(1).unwrap();
+        value.lines().next().unwrap().parse().unwrap()
+    };
+    let plain = serving.get("/api/v1/projects/reviews/versions/1");
+    assert!(length(&packed) < length(&plain) / 2, "{} {}", packed.head, plain.head);
     let version = get("/api/v1/projects/reviews/versions/1");
     let examination = get("/api/v1/projects/reviews/versions/1/examination");
     assert_eq!(examination["rows"], version["card"]["metrics"]["rows"]);

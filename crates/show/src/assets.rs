@@ -7,6 +7,8 @@ use axum::{
 use mesh_core::Digest;
 use mesh_serve::Problem;
 
+use crate::compressed::takes;
+
 /// Name, content, and content compressed by Brotli.
 type File = (&'static str, &'static [u8], &'static [u8]);
 
@@ -37,15 +39,11 @@ fn file(name: &str, asked: &HeaderMap, caching: &'static str) -> Response<Body> 
     let Some((_, plain, compressed)) = FILES.iter().find(|(known, ..)| *known == name) else {
         return Problem::NotFound("the page has no such file; load it anew".into()).response();
     };
-    let takes = |name, wanted: &str| {
-        let value = asked.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-        value.split(',').any(|part| part.split(';').next().is_some_and(|p| p.trim() == wanted))
-    };
     let tag = format!("\"{}\"", Digest::of(plain).short());
     let mut reply = Response::new(Body::empty());
-    if takes(header::IF_NONE_MATCH, &tag) {
+    if takes(asked, header::IF_NONE_MATCH, &tag) {
         *reply.status_mut() = StatusCode::NOT_MODIFIED;
-    } else if takes(header::ACCEPT_ENCODING, "br") {
+    } else if takes(asked, header::ACCEPT_ENCODING, "br") {
         *reply.body_mut() = Body::from(Bytes::from_static(compressed));
         reply.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
     } else {

@@ -24,6 +24,7 @@ mod artifacts;
 mod assets;
 mod backfills;
 mod batch;
+mod compressed;
 mod error;
 mod examination;
 mod examples;

@@ -7,6 +7,7 @@ use axum::{
     body::{Body, Bytes},
     extract::{Path, Query, State as With},
     http::{HeaderMap, HeaderValue, Response, header},
+    middleware,
     routing::{get, post},
 };
 use http_body_util::LengthLimitError;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     artifacts, assets, backfills, batch,
+    compressed::compressed,
     error::Fault,
     examination, examples, lineage, live, mesh, models,
     state::{Shown, State},
@@ -55,6 +57,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/v1/backfills/{id}/rollback", post(rollback))
         .route("/api/v1/artifacts/{digest}", get(artifact))
         .route("/api/v1/artifacts/{digest}/files/{*file}", get(artifact_file))
+        .layer(middleware::from_fn(compressed))
         .with_state(state)
 }
 

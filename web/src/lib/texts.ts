@@ -30,6 +30,7 @@ export const texts = {
     f1: 'entity F1',
     accuracy: 'accuracy',
     r2: 'R²',
+    r2_gain: 'R² above the baseline',
     mae: 'mean absolute error',
     rmse: 'root mean squared error',
     mape: 'mean absolute percentage error',

@@ -415,12 +415,12 @@ fn archives_of_every_format() {
     }
     workspace.write("table.csv", &csv);
     workspace
-        .write("table.tsv", csv.replace(", number", " number").replace(',', "\t").replace('"', ""));
+        .write("tabs.tsv", csv.replace(", number", " number").replace(',', "\t").replace('"', ""));
     for (part, chunk) in lines.chunks(100).enumerate() {
         let text: Vec<String> = chunk.iter().map(ToString::to_string).collect();
         workspace.write(&format!("parts/day={part}/documents.jsonl"), text.join("\n"));
     }
-    for (name, data) in [("comma", "table.csv"), ("tab", "table.tsv"), ("parts", "parts")] {
+    for (name, data) in [("comma", "table.csv"), ("tab", "tabs.tsv"), ("parts", "parts")] {
         workspace.mesh(["new", "archive", name, "--data", data, "--key", "id"]).ok();
         let ran = workspace.json(["backfill", "run", name, "reviews", "--json", "--cutover"]);
         assert!(ran["moved"][0]["to"].is_string(), "{ran}");

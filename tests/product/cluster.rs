@@ -384,3 +384,51 @@ fn a_machine_that_cannot_do_its_part_says_so() {
     cluster.run(&workspace, &["--cutover"]).ok();
     assert_eq!(versions(&live(&workspace, "mail")), [("1".into(), 3000)].into());
 }
+
+#[test]
+fn an_executor_says_once_that_its_scheduler_is_not_there_and_leaves_nothing_when_it_is_killed() {
+    let refused = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+        run(command.env("PATH", path()).args(["cluster", "executor"]).args(arguments)).code(2)
+    };
+    refused(&["--threads", "0"]).tells(["invalid value '0'", "--threads"]);
+    refused(&["--scheduler", "http://127.0.0.1:50050"]).tells(["write df://host:50050"]);
+
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (url, temporary) = (format!("df://127.0.0.1:{port}"), tempfile::tempdir().unwrap());
+    let folders = || {
+        let names = fs::read_dir(temporary.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("mesh-cluster-")).count()
+    };
+    let start = |log: &str| {
+        let log = fs::File::create(temporary.path().join(log)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+        command.env("PATH", path()).env("TMPDIR", temporary.path()).stderr(log);
+        command.args(["cluster", "executor", "--scheduler", &url, "--threads", "1"]);
+        command.stdin(Stdio::null()).spawn().unwrap()
+    };
+    let told = |log: &str| fs::read_to_string(temporary.path().join(log)).unwrap();
+    let mut first = start("first.log");
+    until("it says so", || told("first.log").contains("no scheduler answers at"));
+    // Long enough that it looks for the scheduler again, some times.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let log = told("first.log");
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains(&url) && log.contains("mesh cluster scheduler --listen"), "{log}");
+    assert_eq!(folders(), 1);
+    signal(&first, "KILL");
+    wait(&mut first);
+    assert_eq!(folders(), 1, "who is killed removes nothing");
+    let mut second = start("second.log");
+    until("it says so", || told("second.log").contains("no scheduler answers at"));
+    assert_eq!(folders(), 1, "what is left of the killed one is gone");
+    signal(&second, "TERM");
+    assert_eq!(wait(&mut second), 0);
+    assert_eq!(folders(), 0);
+    // Where nothing was begun, nothing is to be resumed.
+    let workspace = with_archive(10);
+    let mut command = workspace.command(["backfill", "run", "mail", "reviews", "--engine", &url]);
+    let refused = run(command.env("PATH", path())).code(1).tells(["give the same command again"]);
+    assert!(!refused.err.contains("resume"), "{}", refused.err);
+}

@@ -10,6 +10,7 @@
 
 mod support;
 
+mod advice;
 mod apart;
 mod backfill;
 mod bad_data;
@@ -36,3 +37,4 @@ mod show;
 mod show_backfills;
 mod show_projects;
 mod sources;
+mod users;

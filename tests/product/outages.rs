@@ -208,7 +208,7 @@ fn who_may_not_read_or_write_is_told() {
     fs::create_dir(workspace.path("mail.enriched")).unwrap();
     backfill(&["plan", "mail", "reviews"]).ok();
     backfill(&["run", "mail", "reviews"]).code(1).tells([
-        "part-",
+        "archive.json",
         "cannot be written",
         "see that who runs this may write there",
     ]);
@@ -226,7 +226,7 @@ fn who_may_not_read_or_write_is_told() {
     mode("mail.enriched", "a-rx");
     backfill(&["export", "mail", "--output", "/dev/null.jsonl"])
         .code(1)
-        .tells(["current.json cannot be read", "see that who runs this may read there"]);
+        .tells(["archive.json cannot be read", "see that who runs this may read there"]);
     mode("mail.enriched", "a+rX");
     assert_eq!(versions(&live(&workspace, "mail")), [("1".into(), 600)].into());
 }

@@ -10,7 +10,7 @@ use std::{
 use ::parquet::{arrow::arrow_reader::ArrowReaderMetadata, file::metadata::PageIndexPolicy};
 use arrow_array::RecordBatch;
 use arrow_schema::{FieldRef, Schema, SchemaRef};
-use mesh_core::{Cancel, NoProgress, ProgressTask, Unit};
+use mesh_core::{Cancel, NoProgress, ProgressTask, Unit, printable};
 use mesh_postgres::Database;
 use object_store::{ObjectStore, path::Path as ObjectPath};
 use tokio::runtime::Handle;
@@ -433,7 +433,14 @@ impl Table {
         };
         // Of columns with one name, the first is read.
         let mut known = HashSet::new();
-        columns.retain(|field| known.insert(field.name().clone()));
+        columns.retain(|field| {
+            let is_first = known.insert(field.name().clone());
+            if !is_first {
+                let (column, file) = (printable(field.name()), self.told().display());
+                tracing::warn!("two columns of {file} have the name `{column}`: the first is read");
+            }
+            is_first
+        });
         Ok(self.0.own.get_or_init(|| columns))
     }
 

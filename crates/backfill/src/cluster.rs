@@ -136,7 +136,14 @@ impl Cluster {
         let client = client.map_err(|error| away(url, &error.to_string()))?;
         let ready = format!("http://{}/readyz", address.trim_end_matches('/'));
         let readiness = Readiness { client, ready, url: url.to_owned(), runtime: runtime.clone() };
-        readiness.wait((BEGIN, NO_SCHEDULER), &Cancel::new())?;
+        // Nothing is begun yet: there is nothing to resume.
+        readiness.wait((BEGIN, NO_SCHEDULER), &Cancel::new()).map_err(|error| {
+            error.help(
+                "see that `mesh cluster scheduler` and `mesh cluster executor` run, and that the \
+                 address is the scheduler's, then give the same command again: what is done stays \
+                 done",
+            )
+        })?;
         let fail = |error: io::Error| {
             let kind = BackfillErrorKind::Cluster(format!("{} does not run", program.display()));
             BackfillError::new(format!("reach {url}"), kind).because(error).help(

@@ -7,8 +7,10 @@ use mesh_store::{BackfillId, BackfillRecord, BackfillState};
 use serde::Serialize;
 
 use crate::{
-    BackfillError, BackfillErrorKind, Ledger, OpenArchive, difference::Differences,
-    generation::Generation, plan::Plan,
+    BackfillError, BackfillErrorKind, Ledger, OpenArchive,
+    difference::{Differences, not_done},
+    generation::Generation,
+    plan::Plan,
 };
 
 /// What became of a project's enrichment.
@@ -72,14 +74,7 @@ impl Ledger {
             BackfillState::Done | BackfillState::Superseded => {}
             // Somebody may ask twice.
             BackfillState::Live => return Ok(Vec::new()),
-            state => {
-                let help = format!("`mesh backfill resume {id}` goes on with it");
-                return Err(BackfillError::usage(
-                    action(),
-                    format!("it is {state}, not done"),
-                    help,
-                ));
-            }
+            _ => return Err(not_done(action(), &record, &plan)),
         }
         let generation = plan.generation();
         // What took nothing over from what was live, nor left it out, needs it not.
@@ -88,6 +83,10 @@ impl Ledger {
             let name = project.project.as_str();
             let place = archive.generation(name, &generation);
             let Some(found) = Generation::open(place.clone())? else {
+                if record.state == BackfillState::Superseded {
+                    let help = format!("`{}` does it anew", plan.command());
+                    return Err(BackfillError::collected(action(), "what it left", &help));
+                }
                 let kind = BackfillErrorKind::Damaged(place.shown(""));
                 return Err(BackfillError::new(action(), kind)
                     .help(format!("`mesh backfill cancel {id}`, then run it again")));

@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use mesh_archive::{ArchiveError, Span, Watch};
 use mesh_compare::{Diff, DiffOptions, DiffReport, RowFacts};
 use mesh_core::Unit;
-use mesh_store::{BackfillRecord, BackfillState};
+use mesh_store::{BackfillId, BackfillRecord, BackfillState};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -26,6 +26,7 @@ pub struct Differences {
     /// Of each project.
     pub projects: Vec<ProjectDifference>,
     title: String,
+    id: BackfillId,
 }
 
 /// What would change in what a project tells.
@@ -88,9 +89,7 @@ impl Differences {
     ) -> Result<Self, BackfillError> {
         let id = record.id;
         if record.state.is_unfinished() || record.state == BackfillState::Cancelled {
-            let what = format!("it is {}, not done", record.state);
-            let help = format!("`mesh backfill resume {id}` goes on with it");
-            return Err(BackfillError::usage(format!("compare backfill {id}"), what, help));
+            return Err(not_done(format!("compare backfill {id}"), record, plan));
         }
         let mut projects = Vec::new();
         for project in &plan.projects {
@@ -99,7 +98,7 @@ impl Differences {
             projects.push(of_project(archive, plan, project, &limits, examples, watch)?);
         }
         let title = format!("Backfill {id} of {}", plan.archive);
-        Ok(Self { projects, title })
+        Ok(Self { projects, title, id })
     }
 
     /// Refuses if a gate does.
@@ -121,10 +120,12 @@ impl Differences {
             return Ok(());
         }
         let kind = BackfillErrorKind::Gate(refused.join("; "));
-        Err(BackfillError::new("make the backfill live", kind).help(
-            "`mesh backfill diff` shows what would change; change `gate` in [backfill], or \
-             `--force` it",
-        ))
+        let id = self.id;
+        let action = format!("make backfill {id} live");
+        Err(BackfillError::new(action, kind).help(format!(
+            "`mesh backfill diff {id}` shows what would change; change `gate` in [backfill], or \
+             `mesh backfill cutover {id} --force`"
+        )))
     }
 
     /// For a terminal.
@@ -182,9 +183,9 @@ fn of_project(
     watch: Watch<'_>,
 ) -> Result<ProjectDifference, BackfillError> {
     let name = project.project.as_str();
-    let after = open_live(archive, name, &plan.generation())?;
+    let after = open_compared(archive, plan, name, &plan.generation())?;
     let before = match &project.live {
-        Some(live) => Some(open_live(archive, name, live)?),
+        Some(live) => Some(open_compared(archive, plan, name, live)?),
         None => None,
     };
     let mut diff = Diff::new(project.task, DiffOptions { examples, ..DiffOptions::default() });
@@ -248,6 +249,38 @@ fn of_project(
         gates: gates(limits, &report, rejected, plan.rows),
         report,
     })
+}
+
+/// A generation that is compared with another.
+fn open_compared(
+    archive: &OpenArchive,
+    plan: &Plan,
+    project: &str,
+    generation: &str,
+) -> Result<Generation, BackfillError> {
+    let kept = archive.current()?.needs(project, generation);
+    if !kept && Generation::open(archive.generation(project, generation))?.is_none() {
+        let (what, help) = match generation == plan.generation() {
+            true => ("what it left", format!("`{}` does it anew", plan.command())),
+            false => (
+                "what was live before it",
+                "there is nothing left to compare it with: compare before collecting".to_owned(),
+            ),
+        };
+        let action = format!("compare what the backfill tells by {project}");
+        return Err(BackfillError::collected(action, what, &help));
+    }
+    open_live(archive, project, generation)
+}
+
+/// What is told of a backfill that is not done, with what to do about it.
+pub(crate) fn not_done(action: String, record: &BackfillRecord, plan: &Plan) -> BackfillError {
+    let what = format!("it is {}, not done", record.state);
+    let help = match record.state {
+        BackfillState::Cancelled => format!("`{}` begins anew", plan.command()),
+        _ => format!("`mesh backfill resume {}` goes on with it", record.id),
+    };
+    BackfillError::usage(action, what, help)
 }
 
 /// A span of a generation among the files of the archive as they are now: others may have come.

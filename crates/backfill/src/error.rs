@@ -63,7 +63,7 @@ pub enum BackfillErrorKind {
     #[error("{0}")]
     InTheWay(String),
     /// More rows were rejected than may be.
-    #[error("{rejected} of {rows} rows were rejected, more than {} per cent", (limit * 100.0).round())]
+    #[error("{rejected} of {rows} rows were rejected, more than {} per cent", (limit * 1e4).round() / 100.0)]
     TooManyRejected {
         /// Rows that were rejected.
         rejected: u64,
@@ -78,6 +78,9 @@ pub enum BackfillErrorKind {
     /// What was written before is not what it says it is.
     #[error("{0} is damaged")]
     Damaged(String),
+    /// What was written before is of a later format.
+    #[error("a newer `mesh` wrote {0}")]
+    Newer(String),
     /// A file cannot be read.
     #[error("{0} cannot be read")]
     Read(String),
@@ -128,6 +131,16 @@ impl BackfillError {
         help: impl Into<String>,
     ) -> Self {
         Self::new(action, BackfillErrorKind::Usage(what.into())).help(help)
+    }
+
+    pub(crate) fn newer(action: impl Into<String>, shown: impl Into<String>) -> Self {
+        Self::new(action, BackfillErrorKind::Newer(shown.into())).help("update this `mesh`")
+    }
+
+    /// What a backfill left is not there any more.
+    pub(crate) fn collected(action: impl Into<String>, what: &str, help: &str) -> Self {
+        let what = format!("{what} is gone, as `mesh backfill collect` removes what nobody sees");
+        Self::usage(action, what, help)
     }
 
     pub(crate) fn help(self, text: impl Into<String>) -> Self {

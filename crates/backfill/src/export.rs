@@ -2,7 +2,7 @@
 //! rejected.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::File,
     io::{BufWriter, Write},
     path::Path,
@@ -128,6 +128,22 @@ impl OpenArchive {
             writer.write(&batch, output)?;
             task.advance(span.rows);
         }
+        let writer = match writer {
+            None if format == Some(Format::Parquet) => {
+                // Of no documents it has the columns all the same.
+                let fields: Vec<Field> = self
+                    .table
+                    .schema()?
+                    .fields()
+                    .iter()
+                    .map(|field| field.as_ref().clone().with_metadata(HashMap::new()))
+                    .collect();
+                let none = RecordBatch::new_empty(Arc::new(Schema::new(fields)));
+                let file = BufWriter::new(unfinished.reopen().map_err(fail)?);
+                Some(Writer::new(format, file, &none, output)?)
+            }
+            writer => writer,
+        };
         if let Some(writer) = writer {
             writer.finish(output)?;
         }
@@ -167,7 +183,7 @@ impl OpenArchive {
                 let text = |row| text_of(column.as_ref(), field, row).map(|text| text.into_owned());
                 let texts: StringArray = (0..rows).map(text).collect();
                 *array = Arc::new(texts) as ArrayRef;
-                field.set_metadata(std::collections::HashMap::new());
+                field.set_metadata(HashMap::new());
             }
         }
         exported.rows += rows as u64;

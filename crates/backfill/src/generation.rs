@@ -30,6 +30,7 @@ use crate::{
     inputs::text_in,
     keys::{FileStamp, KeyHash, KeyIndex},
     place::Place,
+    pointer::is_newer,
 };
 
 /// What a generation is: its manifest, `generation.json`.
@@ -97,6 +98,10 @@ pub(crate) const MANIFEST: &str = "generation.json";
 /// Names of what is kept in a part beside its rows.
 const PART_KEY: &str = "mesh.key";
 const PART_COUNTS: &str = "mesh.counts";
+/// What to do about what is damaged.
+const REMEDY: &str = "roll back to the generation before (`mesh backfill rollback`), or enrich the \
+                      archive anew (`mesh backfill run --all-rows`, without --where), which needs \
+                      nothing of it";
 /// Parts of a generation that are kept in memory.
 const CACHED: usize = 4;
 
@@ -109,6 +114,8 @@ pub(crate) struct Generation {
     own: usize,
     /// Where those are.
     tail: Option<Place>,
+    /// Whether what is damaged in it counts as not there.
+    forgiving: bool,
     cache: Mutex<VecDeque<(usize, RecordBatch)>>,
     /// Where each key is, for documents that lie elsewhere now; made when it is needed first.
     index: OnceLock<KeyIndex>,
@@ -168,20 +175,23 @@ impl Generation {
     /// A generation in its place; nothing if it is not there, or not whole.
     pub(crate) fn open(place: Place) -> Result<Option<Self>, BackfillError> {
         let Some(bytes) = place.get(MANIFEST)? else { return Ok(None) };
+        if is_newer(&bytes, GENERATION_FORMAT) {
+            return Err(BackfillError::newer("read an enrichment", place.shown(MANIFEST)));
+        }
         let damaged = || {
             let kind = BackfillErrorKind::Damaged(place.shown(MANIFEST));
-            BackfillError::new("read an enrichment", kind)
+            BackfillError::new("read an enrichment", kind).help(REMEDY)
         };
-        let manifest: GenerationManifest = serde_json::from_slice(&bytes).map_err(|error| {
-            damaged().because(error).help("a newer `mesh` may have written it: update this one")
-        })?;
+        let manifest: GenerationManifest =
+            serde_json::from_slice(&bytes).map_err(|error| damaged().because(error))?;
         if manifest.format != GENERATION_FORMAT {
             let help = "another `mesh` wrote it: use that one, or enrich the archive anew";
             return Err(damaged().help(help));
         }
         let own = manifest.parts.len();
         let (cache, index) = (Mutex::default(), OnceLock::new());
-        Ok(Some(Self { place, manifest, own, tail: None, cache, index }))
+        let (tail, forgiving) = (None, false);
+        Ok(Some(Self { place, manifest, own, tail, forgiving, cache, index }))
     }
 
     /// The generation with what was told of documents that arrived since it was made. `known` are
@@ -205,6 +215,12 @@ impl Generation {
         }
         manifest.sort_files();
         self.tail = Some(tail.place);
+        self
+    }
+
+    /// The generation for whom nothing depends on it: what is damaged in it counts as not there.
+    pub(crate) fn forgiving(mut self) -> Self {
+        self.forgiving = true;
         self
     }
 
@@ -250,6 +266,21 @@ impl Generation {
     /// Finds the answers for documents by their keys: first among those of the same place in the
     /// same file, then anywhere, if files of the archive are not what they were.
     pub(crate) fn find(
+        &self,
+        files: &[FileStamp],
+        span: &Span,
+        keys: &[Option<String>],
+    ) -> Result<Found, BackfillError> {
+        match self.found(files, span, keys) {
+            Err(_) if self.forgiving => {
+                let batch = RecordBatch::new_empty(empty());
+                Ok(Found { batch, rows: vec![None; keys.len()] })
+            }
+            found => found,
+        }
+    }
+
+    fn found(
         &self,
         files: &[FileStamp],
         span: &Span,
@@ -402,10 +433,7 @@ pub(crate) fn counts_of(bytes: &Bytes, key: Digest) -> Option<Counts> {
 pub(crate) fn read_part(place: &Place, file: &str) -> Result<RecordBatch, BackfillError> {
     let damaged = || {
         let kind = BackfillErrorKind::Damaged(place.shown(file));
-        BackfillError::new("read an enrichment", kind).help(
-            "roll back to the generation before (`mesh backfill rollback`), or enrich the archive \
-             anew (`mesh backfill run --all-rows`)",
-        )
+        BackfillError::new("read an enrichment", kind).help(REMEDY)
     };
     let bytes = place.get(file)?.ok_or_else(damaged)?;
     let read = || {

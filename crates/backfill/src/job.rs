@@ -271,8 +271,7 @@ impl Draft {
         let mut inputs = BTreeSet::new();
         let some = filter.is_some() || selection.only == Only::Rejected;
         for enricher in &enrichers {
-            let mut project =
-                ProjectJob::new(&archive, enricher, &current, selection.onto.as_deref(), &key)?;
+            let mut project = ProjectJob::new(&archive, enricher, &current, selection, &key)?;
             if some && project.base.is_none() && project.plan.base.is_some() {
                 let what = format!(
                     "the columns of {} are not what they were, so all rows are to be done",
@@ -386,7 +385,7 @@ impl ProjectJob {
         archive: &OpenArchive,
         enricher: &Enricher,
         current: &Current,
-        onto: Option<&str>,
+        selection: &Selection,
         key: &Field,
     ) -> Result<Self, BackfillError> {
         let name = enricher.name();
@@ -419,8 +418,13 @@ impl ProjectJob {
         let told: Vec<(String, String)> =
             columns.fields().map(|(field, name)| (field.to_owned(), name.to_owned())).collect();
         let live = current.generation(name.as_str()).map(ToOwned::to_owned);
-        let begun = onto.map(ToOwned::to_owned).or_else(|| live.clone());
+        let begun = selection.onto.clone().or_else(|| live.clone());
+        // Where all rows are done anew, it only tells why.
+        let needless = selection.only == Only::All && selection.filter.is_none();
         let base = match &begun {
+            Some(begun) if needless => {
+                open_live(archive, name.as_str(), begun).ok().map(Generation::forgiving)
+            }
             Some(begun) => Some(open_live(archive, name.as_str(), begun)?),
             None => None,
         };
@@ -428,7 +432,10 @@ impl ProjectJob {
         let base = base.filter(|base| {
             base.manifest().columns == told && base.manifest().key_column == *key.name()
         });
-        let failed = base.as_ref().map(rejected_keys).transpose()?.unwrap_or_default();
+        let failed = match base.as_ref().map(rejected_keys).transpose() {
+            Err(_) if needless => HashSet::new(),
+            failed => failed?.unwrap_or_default(),
+        };
         let plan = ProjectPlan {
             project: name.clone(),
             task: enricher.manifest.project.task,

@@ -36,6 +36,7 @@ mod place;
 mod plan;
 mod pointer;
 mod publication;
+mod rejected;
 mod remote;
 mod run;
 mod select;

@@ -32,9 +32,10 @@ impl Owner {
         Self { format: FORMAT, archive: about.name.clone(), documents }
     }
 
-    /// Fails if the enrichments in a place are another archive's.
-    pub(crate) fn check(&self, place: &Place) -> Result<(), BackfillError> {
-        let Some(found) = place.get(OWNER)? else { return Ok(()) };
+    /// Fails if the enrichments in a place are another archive's; says whether they are told to be
+    /// this one's.
+    pub(crate) fn check(&self, place: &Place) -> Result<bool, BackfillError> {
+        let Some(found) = place.get(OWNER)? else { return Ok(false) };
         let action = || format!("open the archive {}", self.archive);
         let found: Self = serde_json::from_slice(&found).map_err(|error| {
             BackfillError::new(action(), BackfillErrorKind::Damaged(place.shown(OWNER)))
@@ -42,7 +43,7 @@ impl Owner {
                 .help("it says whose enrichments are beside it: remove it, if they are this archive's")
         })?;
         if found == *self {
-            return Ok(());
+            return Ok(true);
         }
         let Self { archive, documents, .. } = found;
         let what = format!("{} keeps what is told of {archive} ({documents})", place.shown(""));
@@ -56,10 +57,14 @@ impl Owner {
 
     /// Says in a place whose it is; fails if it is another's.
     pub(crate) fn claim(&self, place: &Place) -> Result<(), BackfillError> {
+        if self.check(place)? {
+            return Ok(());
+        }
         let told = serde_json::to_vec_pretty(self).unwrap_or_default();
         match place.create(OWNER, Bytes::from(told))? {
             true => Ok(()),
-            false => self.check(place),
+            // Another process was quicker.
+            false => self.check(place).map(drop),
         }
     }
 }

@@ -6,10 +6,11 @@ use mesh_archive::Span;
 use mesh_core::{
     Digest, ModelVersion, ProjectName,
     manifest::{InputColumn, TaskName},
+    shell_word,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::keys::FileStamp;
+use crate::{BackfillError, OpenArchive, follow::is_arrival, keys::FileStamp};
 
 /// What is to be done, as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +120,53 @@ impl Plan {
         !begun.spans.is_empty() && lasting(self) == lasting(begun)
     }
 
+    /// What is not as it was when it was planned, so that what was begun by it cannot be gone on
+    /// with, in words; nothing if it can.
+    ///
+    /// # Errors
+    /// When it cannot be told what is live.
+    pub fn outdated(&self, archive: &OpenArchive) -> Result<Vec<String>, BackfillError> {
+        let lasting = |file: &FileStamp| {
+            let mut file = file.clone();
+            file.forget_moment();
+            file
+        };
+        let begun: Vec<FileStamp> = self.files.iter().map(lasting).collect();
+        // What was followed since is of no backfill that was begun before.
+        let known = |name: &str| begun.iter().any(|file| file.name == name);
+        let stamps = archive.stamps();
+        let now = stamps.iter().filter(|file| !is_arrival(&file.name) || known(&file.name));
+        let about = &archive.manifest.archive;
+        let mut told: Vec<String> = Vec::new();
+        if about.url != self.url || !now.map(lasting).eq(begun.iter().cloned()) {
+            told.push("the files of the archive".into());
+        }
+        if about.key != self.key_column {
+            told.push("the key".into());
+        }
+        let current = archive.current()?;
+        for project in &self.projects {
+            if current.generation(project.project.as_str()) != project.live.as_deref() {
+                told.push(format!("what is live of {}", project.project));
+            }
+        }
+        Ok(told)
+    }
+
+    /// The command that does the same anew, with the versions in production.
+    #[must_use]
+    pub fn command(&self) -> String {
+        let mut words = vec!["mesh backfill run".to_owned(), shell_word(self.archive.as_str())];
+        words.extend(self.projects.iter().map(|project| shell_word(project.project.as_str())));
+        if self.only == Only::All {
+            words.push("--all-rows".into());
+        }
+        if let Some(filter) = &self.filter {
+            words.push(format!("--where {}", shell_word(filter)));
+        }
+        words.join(" ")
+    }
+
     /// What differs from another plan of the archive, in words.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {
@@ -145,10 +193,17 @@ impl Plan {
         let takes = |plan: &Self| -> Vec<_> {
             plan.projects.iter().map(|p| (p.input.clone(), p.parameters.clone())).collect()
         };
+        let models = |plan: &Self| -> Vec<_> {
+            plan.projects.iter().map(|p| (p.task, p.digest.clone(), p.columns.clone())).collect()
+        };
+        let live = |plan: &Self| -> Vec<_> {
+            plan.projects.iter().map(|p| (p.live.clone(), p.base.clone())).collect()
+        };
         if told.is_empty() && self != other {
             let parts = [
                 ("what a project takes", takes(self) != takes(other)),
-                ("the model or its columns", self.projects != other.projects),
+                ("the model or its columns", models(self) != models(other)),
+                ("what is live", live(self) != live(other)),
                 ("the key", self.key_column != other.key_column),
                 ("what other projects told", self.reads != other.reads),
             ];

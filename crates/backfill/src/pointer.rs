@@ -55,17 +55,23 @@ impl Current {
 
     /// What is written in a place of that name.
     pub(crate) fn parse(json: &[u8], shown: &str) -> Result<Self, BackfillError> {
-        let damaged = || {
-            let kind = BackfillErrorKind::Damaged(shown.to_owned());
-            BackfillError::new("read which enrichments are live", kind)
-                .help("a newer `mesh` may have written it: update this one")
-        };
-        let current: Self =
-            serde_json::from_slice(json).map_err(|error| damaged().because(error))?;
-        if current.format != FORMAT {
-            return Err(damaged());
+        let action = "read which enrichments are live";
+        if is_newer(json, FORMAT) {
+            return Err(BackfillError::newer(action, shown));
         }
-        Ok(current)
+        let kind = || BackfillErrorKind::Damaged(shown.to_owned());
+        let current: Result<Self, _> = serde_json::from_slice(json);
+        let damaged = match current {
+            Ok(current) if current.format == FORMAT => return Ok(current),
+            Ok(_) => BackfillError::new(action, kind()),
+            Err(error) => BackfillError::new(action, kind()).because(error),
+        };
+        let generation = "{\"generation\": \"g-...\", \"previous\": null}";
+        Err(damaged.help(format!(
+            "put it back from a backup, or write it anew: {{\"format\": {FORMAT}, \"projects\": \
+             {{\"<project>\": {generation}}}}}, with the generations of the backfills that `mesh \
+             backfill status --json` calls live; nothing else is lost"
+        )))
     }
 
     fn versioned(place: &Place) -> Result<(Self, Option<Versioned>), BackfillError> {
@@ -141,6 +147,15 @@ impl Current {
     }
 }
 
+/// Whether what is written says that it is of a later format than the one that is known.
+pub(crate) fn is_newer(json: &[u8], known: u32) -> bool {
+    #[derive(Deserialize)]
+    struct Versioned {
+        format: u32,
+    }
+    serde_json::from_slice(json).is_ok_and(|Versioned { format }| format > known)
+}
+
 impl LiveGeneration {
     fn shorten(&mut self, most: usize) {
         match (most, &mut self.previous) {
@@ -148,5 +163,29 @@ impl LiveGeneration {
             (_, Some(previous)) => previous.shorten(most - 1),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use miette::Diagnostic;
+
+    use super::*;
+
+    #[test]
+    fn what_is_half_written_is_not_taken_for_newer() {
+        let whole = serde_json::to_string(&Current::none()).unwrap();
+        assert_eq!(Current::parse(whole.as_bytes(), "current.json").unwrap(), Current::none());
+        let refused = |json: &str| {
+            let error = Current::parse(json.as_bytes(), "current.json").unwrap_err();
+            format!("{error} {}", Diagnostic::help(&error).unwrap())
+        };
+        for json in [&whole[..whole.len() / 2], "", "[]", "{\"format\": 0, \"projects\": {}}"] {
+            let told = refused(json);
+            assert!(told.contains("current.json is damaged"), "{json}: {told}");
+            assert!(told.contains("write it anew: {\"format\": 1,"), "{json}: {told}");
+        }
+        let told = refused("{\"format\": 2, \"projects\": {}, \"more\": 1}");
+        assert!(told.contains("a newer `mesh` wrote current.json") && told.contains("update"));
     }
 }

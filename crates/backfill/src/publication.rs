@@ -6,6 +6,7 @@
 
 mod load;
 mod names;
+mod rights;
 mod views;
 
 use mesh_core::ProjectName;
@@ -52,8 +53,9 @@ impl Publication {
     /// When we may not, or the name of a view that will be needed is taken.
     pub(crate) fn prepare<'p>(
         &self,
-        projects: impl Iterator<Item = &'p ProjectName>,
+        projects: impl Iterator<Item = &'p ProjectName> + Clone,
     ) -> Result<(), BackfillError> {
+        self.may(projects.clone())?;
         let tables = TABLES.replace("{schema}", &self.names.schema);
         let what = format!("create tables and views in the schema {}", self.documents.schema);
         self.database
@@ -77,15 +79,13 @@ impl Publication {
 
     /// Which generations readers see.
     pub(crate) fn current(&self) -> Result<Current, BackfillError> {
-        let text =
-            self.database.run("tell which enrichments are live", async |connection| match self
-                .exists(connection, "mesh_enrichments")
-                .await?
-            {
+        let text = self.database.run("tell which enrichments are live", async |connection| {
+            match self.exists(connection, "mesh_enrichments").await? {
                 true => self.row(connection, "").await,
                 false => Ok(None),
-            })?;
-        self.parsed(text.as_deref())
+            }
+        });
+        self.parsed(text.map_err(|error| self.reading(error))?.as_deref())
     }
 
     /// Changes which generations readers see, in one transaction, all or nothing.
@@ -202,21 +202,6 @@ impl Publication {
     fn taken(&self, view: &str) -> BackfillError {
         let name = format!("{}.{view}", self.documents.schema);
         PostgresError::new(PostgresErrorKind::Taken(name)).into()
-    }
-
-    /// A missing right, with the statement that gives it.
-    fn rights(&self, error: PostgresError) -> PostgresError {
-        match &error.kind {
-            PostgresErrorKind::Forbidden { user, .. } => {
-                let help = format!(
-                    "let the owner do this: GRANT USAGE, CREATE ON SCHEMA {} TO {}",
-                    self.names.schema,
-                    mesh_postgres::quoted(user)
-                );
-                error.help(help)
-            }
-            _ => error,
-        }
     }
 }
 

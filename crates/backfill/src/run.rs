@@ -26,7 +26,8 @@ use crate::{
     cluster::{Cluster, Handing},
     generation::{Counts, GENERATION_FORMAT, GenerationManifest, MANIFEST, Part},
     job::Job,
-    plan::Plan,
+    plan::{Plan, ProjectPlan},
+    rejected,
 };
 
 /// What backfills of a workspace share.
@@ -49,7 +50,8 @@ pub struct RunLimits<'a> {
     pub threads: usize,
     /// A cluster that does the chunks, in the place of these threads.
     pub cluster: Option<&'a Cluster>,
-    /// The share of rows that may be rejected; what the manifests say without it.
+    /// The share of rows that may be rejected; without it what the manifests say, and all where
+    /// rejected rows are done again.
     pub max_rejected: Option<f64>,
     /// Who is told how far it is.
     pub progress: &'a dyn Progress,
@@ -82,7 +84,7 @@ pub struct RunReport {
     pub seconds: f64,
 }
 
-/// Rows after which the share of rejected ones tells something.
+/// Rows after which the share of rejected ones tells something while others are to come.
 const MIN_LOOKED_AT: u64 = 200;
 /// How often the ledger is written, and looked into for what is wanted.
 const BEAT: Duration = Duration::from_millis(200);
@@ -101,12 +103,12 @@ impl Ledger {
         let started = Instant::now();
         let _alone = self.alone(job.plan.archive.as_str())?;
         let _in_use = self.locks.use_store()?;
-        job.archive.claim()?;
         if let Some(publication) = &job.archive.publication {
             publication.prepare(job.plan.projects.iter().map(|project| &project.project))?;
         }
         let record = self.begin(job)?;
-        match self.work(job, record, limits, started) {
+        let worked = job.archive.claim().and_then(|()| self.work(job, record, limits, started));
+        match worked {
             Ok(report) => Ok(report),
             Err(error) => {
                 let state = match error.kind() {
@@ -173,17 +175,7 @@ impl Ledger {
         for record in of_archive().filter(|record| record.state.is_unfinished()) {
             let Ok(plan) = serde_json::from_value::<Plan>(record.plan.clone()) else { continue };
             if plan.projects.iter().any(|project| names.contains(project.project.as_str())) {
-                let differs = plan.differences(&job.plan).join("; ");
-                let what = format!("backfill {} of {archive} is not finished", record.id);
-                return Err(BackfillError::new(
-                    "begin a backfill",
-                    BackfillErrorKind::InTheWay(what),
-                )
-                .help(format!(
-                    "it differs: {differs}. Go on with it: `mesh backfill resume {0}`; or give \
-                         it up: `mesh backfill cancel {0}`",
-                    record.id
-                )));
+                return Err(in_the_way(record, &plan, job)?);
             }
         }
         let plan = serde_json::to_value(&job.plan).unwrap_or(Value::Null);
@@ -229,6 +221,11 @@ impl Ledger {
             job.unshare()?;
         }
         ended?;
+        let mut counts = vec![Counts::default(); job.projects.len()];
+        for parts in done.values() {
+            counts.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part.counts);
+        }
+        rejected::check(job, id, &counts, limits.max_rejected, 1)?;
         self.finish(job, id, &done, resumed, started)
     }
 
@@ -282,7 +279,9 @@ impl Ledger {
             let mut counts = Counts::default();
             parts.iter().for_each(|part| counts += part.counts);
             bytes += parts.iter().map(|part| part.bytes).sum::<u64>();
-            project.place.sync()?;
+            if !parts.is_empty() {
+                project.place.sync()?;
+            }
             let manifest = GenerationManifest {
                 format: GENERATION_FORMAT,
                 key: job.key,
@@ -337,6 +336,37 @@ impl Ledger {
     pub(crate) fn answers(&self, key: Digest) -> PathBuf {
         self.scratch.join(format!("{}.answers", key.short()))
     }
+}
+
+/// What is told of a backfill that is not finished and not the same, with what to do about it.
+fn in_the_way(
+    record: &BackfillRecord,
+    begun: &Plan,
+    job: &Job,
+) -> Result<BackfillError, BackfillError> {
+    let BackfillRecord { id, archive, .. } = record;
+    let mut outdated = begun.outdated(&job.archive)?;
+    for project in &begun.projects {
+        let now = job.plan.projects.iter().find(|now| now.project == project.project);
+        let takes = |plan: &ProjectPlan| (plan.input.clone(), plan.parameters.clone());
+        if now.is_some_and(|now| takes(now) != takes(project)) {
+            outdated.push(format!("what {} takes", project.project));
+        }
+    }
+    let help = match outdated.is_empty() {
+        true => format!(
+            "it differs: {}. Go on with it: `mesh backfill resume {id}`; or give it up: `mesh \
+             backfill cancel {id}`",
+            begun.differences(&job.plan).join("; ")
+        ),
+        false => format!(
+            "it cannot be gone on with, as this changed: {}. Give it up, `mesh backfill cancel \
+             {id}`, then begin anew",
+            outdated.join("; ")
+        ),
+    };
+    let what = format!("backfill {id} of {archive} is not finished");
+    Ok(BackfillError::new("begin a backfill", BackfillErrorKind::InTheWay(what)).help(help))
 }
 
 /// Takes chunks until there are none, or somebody says stop.
@@ -439,22 +469,7 @@ impl Keep<'_> {
             return Err(BackfillError::new("backfill", BackfillErrorKind::Interrupted)
                 .help(format!("what is done stays done: `mesh backfill resume {}`", self.id)));
         }
-        for (counts, project) in counts.iter().zip(&self.job.projects) {
-            let rows = counts.enriched + counts.rejected;
-            let limit = self.limits.max_rejected.unwrap_or(project.limits.max_rejected);
-            #[expect(clippy::cast_precision_loss, reason = "a share of rows")]
-            let share = counts.rejected as f64 / rows.max(1) as f64;
-            if rows >= MIN_LOOKED_AT && share > limit {
-                let rejected = counts.rejected;
-                let kind = BackfillErrorKind::TooManyRejected { rejected, rows, limit };
-                let action = format!("enrich the archive by {}", project.plan.project);
-                return Err(BackfillError::new(action, kind).help(format!(
-                    "`mesh backfill rejects {0}` shows why; `mesh backfill resume {0} \
-                     --max-rejected 1` goes on all the same",
-                    self.id
-                )));
-            }
-        }
+        rejected::check(self.job, self.id, counts, self.limits.max_rejected, MIN_LOOKED_AT)?;
         let record = self.ledger.registry.backfill(self.id);
         match self.ledger.runtime.block_on(record)?.and_then(|record| record.wanted) {
             Some(Wanted::Pause) => Err(BackfillError::new("backfill", BackfillErrorKind::Paused)

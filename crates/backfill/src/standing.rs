@@ -24,7 +24,7 @@ pub struct Standing {
     pub done: u64,
     /// Documents.
     pub rows: u64,
-    /// Rows that were rejected.
+    /// Rows that were rejected, once for each project that rejects them.
     pub rejected: u64,
     /// By project, what became of the documents.
     pub counts: BTreeMap<String, Counts>,
@@ -63,7 +63,7 @@ impl Ledger {
         Ok(all.into_iter().filter_map(with_plan).collect())
     }
 
-    /// How a backfill stands.
+    /// How a backfill stands. Where its archive is known, what can be done next depends on it.
     ///
     /// # Errors
     /// When the ledger cannot be read.
@@ -71,6 +71,7 @@ impl Ledger {
         &self,
         record: &BackfillRecord,
         plan: &Plan,
+        within: Option<&OpenArchive>,
     ) -> Result<Standing, BackfillError> {
         let parts = self.parts(record.id)?;
         let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
@@ -88,8 +89,14 @@ impl Ledger {
                 vec![format!("mesh backfill pause {id}")]
             }
             BackfillState::Running | BackfillState::Paused | BackfillState::Failed => {
-                vec![format!("mesh backfill resume {id}"), format!("mesh backfill cancel {id}")]
+                // Where that cannot be told, `resume` tells it.
+                let outdated = within.is_some_and(|archive| {
+                    plan.outdated(archive).is_ok_and(|changed| !changed.is_empty())
+                });
+                let resume = (!outdated).then(|| format!("mesh backfill resume {id}"));
+                resume.into_iter().chain([format!("mesh backfill cancel {id}")]).collect()
             }
+            BackfillState::Cancelled => vec![plan.command()],
             BackfillState::Done => {
                 vec![format!("mesh backfill diff {id}"), format!("mesh backfill cutover {id}")]
             }

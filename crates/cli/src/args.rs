@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use mesh_core::{Alias, Digest, ModelVersion, ProjectName, manifest::TaskName};
+use mesh_core::{Alias, Digest, ModelVersion, NameError, ProjectName, manifest::TaskName};
 use mesh_minhash::Options;
 
 mod backfill;
@@ -396,6 +396,7 @@ pub(crate) enum New {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct NewArchive {
     /// The archive's name
+    #[arg(value_parser = archive_name)]
     pub(crate) name: ProjectName,
     /// A Parquet, JSONL, CSV or TSV file, a folder of such files, s3://bucket/path, or a table:
     /// postgres://user@host/database?table=schema.table
@@ -416,6 +417,12 @@ pub(crate) struct NewArchive {
     /// What the archive is, in a sentence
     #[arg(long)]
     pub(crate) description: Option<String>,
+}
+
+/// An archive's name, which is made as a project's is.
+fn archive_name(text: &str) -> Result<ProjectName, String> {
+    let wrong = |error: NameError| error.to_string().replacen("project", "archive", 1);
+    text.parse().map_err(wrong)
 }
 
 /// `name=value`

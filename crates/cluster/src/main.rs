@@ -91,7 +91,7 @@ struct ExecutorArgs {
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// Tasks that are done at once; else one per core
-    #[arg(long, env = "MESH_THREADS")]
+    #[arg(long, env = "MESH_THREADS", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// The `mesh` that does them; else the one beside this program, else the one on the path
     #[arg(long, value_name = "FILE")]
@@ -116,8 +116,7 @@ impl std::str::FromStr for Scheduler {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || format!("`{text}` is no scheduler: write df://host:{PORT}");
-        let rest = text.strip_prefix("df://").or_else(|| text.strip_prefix("http://"));
-        let rest = rest.ok_or_else(wrong)?.trim_end_matches('/');
+        let rest = text.strip_prefix("df://").ok_or_else(wrong)?.trim_end_matches('/');
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
             None => (rest, PORT),

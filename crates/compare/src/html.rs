@@ -59,7 +59,7 @@ impl DiffReport {
         }
         writeln!(out, "</div>")?;
         if let Some(flips) = &self.flips {
-            writeln!(out, "<p>Labels flipped: {} of {}.</p>", flips.rows, share(flips))?;
+            writeln!(out, "<p>Labels flipped: {}.</p>", share(flips))?;
         }
         let quantiles = &self.quantiles;
         writeln!(
@@ -228,6 +228,23 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn a_slice_tells_its_flips_and_not_its_documents_as_flips() {
+        let mut diff = Diff::new(TaskName::TextClassification, DiffOptions::default());
+        let label = |label: &str| json!({ "labels": [{ "label": label, "score": 1.0 }] });
+        for row in 0..1_000 {
+            let key = row.to_string();
+            let slices = [("edition", "first".to_owned())];
+            let facts = RowFacts { key: &key, text: None, slices: &slices, truth: None };
+            diff.both(&facts, &label("a"), &label(if row < 98 { "b" } else { "a" }));
+        }
+        let text = diff.report().text();
+        for part in ["label flips     98 of 1000 (9.80%", "1000 documents, flips 98 (9.80% ["] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(diff.report().html("").contains("<p>Labels flipped: 98 of 1000 (9.80% ["));
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl DiffReport {
             "compared {compared}: {same} the same, {changed} changed; {gained} gained, {lost} lost"
         )?;
         if let Some(flips) = &self.flips {
-            writeln!(out, "label flips     {} of {}", flips.rows, share(flips))?;
+            writeln!(out, "label flips     {}", share(flips))?;
         }
         let quantiles = &self.quantiles;
         writeln!(
@@ -121,7 +121,7 @@ fn write_slices(out: &mut String, dimension: &str, slices: &[Slice]) -> std::fmt
         let value: String = printable(&slice.value).chars().take(40).collect();
         write!(out, "  {value:width$} {:>9} documents", slice.rows)?;
         if let Some(flips) = &slice.flips {
-            write!(out, ", flips {}", share(flips))?;
+            write!(out, ", flips {} ({})", flips.rows, percent(flips))?;
         }
         write!(out, ", change {}", interval(&slice.change))?;
         if let Some(drift) = &slice.drift {
@@ -152,9 +152,12 @@ pub(crate) fn interval(interval: &Interval) -> String {
 }
 
 pub(crate) fn share(share: &Share) -> String {
-    let percent = |share: f64| share * 100.0;
-    let (value, low, high) = (percent(share.share), percent(share.low), percent(share.high));
-    format!("{} ({value:.2}% [{low:.2}, {high:.2}])", share.of)
+    format!("{} of {} ({})", share.rows, share.of, percent(share))
+}
+
+fn percent(share: &Share) -> String {
+    let [value, low, high] = [share.share, share.low, share.high].map(|part| part * 100.0);
+    format!("{value:.2}% [{low:.2}, {high:.2}]")
 }
 
 pub(crate) const fn verdict(verdict: Verdict) -> &'static str {

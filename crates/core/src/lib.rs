@@ -51,4 +51,4 @@ pub use step::{
     GateFailure, Inputs, SourceFiles, Step, StepContext, StepError, StepErrorKind, StepKey,
     StepName, StepOutcome, StepOutput,
 };
-pub use suggest::{did_you_mean, nearest, printable};
+pub use suggest::{did_you_mean, nearest, printable, shell_word};

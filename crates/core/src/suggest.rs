@@ -26,6 +26,21 @@ pub fn printable(text: &str) -> String {
     text.chars().map(plain).collect()
 }
 
+/// A text as one word of a shell's command line.
+///
+/// ```
+/// assert_eq!(mesh_core::shell_word("news-topic@2"), "news-topic@2");
+/// assert_eq!(mesh_core::shell_word("price < $5"), "'price < $5'");
+/// ```
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// The beginning of a help: a question whether the nearest name was meant, and a space; nothing
 /// where no name is near.
 ///

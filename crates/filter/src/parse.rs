@@ -90,7 +90,9 @@ pub(crate) fn parse(sql: &str) -> Result<Node, FilterError> {
     let expression = parser.parse_expr().map_err(syntax)?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
-        let what = format!("`{}` at {} is too much", rest.token, rest.span.start);
+        let at = rest.span.start;
+        let place = format!("line {}, column {}", at.line, at.column);
+        let what = format!("`{}` at {place} is too much", rest.token);
         return Err(FilterError::new(FilterErrorKind::Syntax(mesh_core::printable(&what))));
     }
     node(&expression, 0)

@@ -78,6 +78,14 @@ pub enum PostgresErrorKind {
     /// Others hold what would be changed.
     #[error("others hold {0}")]
     Busy(String),
+    /// Others are built on what would go.
+    #[error("the server did not {what}: others are built on what would go")]
+    Needed {
+        /// What was tried.
+        what: String,
+        /// What is built on what, in the server's words.
+        by: String,
+    },
     /// A name is taken by something that is not ours.
     #[error("the name {0} is taken")]
     Taken(String),
@@ -126,6 +134,13 @@ impl PostgresError {
             Kind::Busy(_) => "nothing was changed: try again when their transactions are over",
             Kind::Taken(_) => "rename what has that name: mesh replaces nothing but its own",
             Kind::Grown(_) => "`mesh backfill cancel` the backfill, then begin anew",
+            Kind::Needed { by, .. } => {
+                let help = format!(
+                    "{by}: drop what is built on it, or build it on something else, then try \
+                     again; nothing was changed"
+                );
+                return Self { kind, source: None, help: Some(help) };
+            }
             _ => return Self { kind, source: None, help: None },
         };
         Self { kind, source: None, help: Some(help.into()) }
@@ -154,12 +169,17 @@ impl PostgresError {
             Some("28P01" | "28000") => Kind::Refused { server, user: address.user().into() },
             Some("3D000") => Kind::NoDatabase { server, database: address.database().into() },
             Some("42501") => Kind::Forbidden { user: address.user().into(), what: what.into() },
+            Some("2BP01") => Kind::Needed { what: what.into(), by: detail(&error) },
             Some("55P03" | "40P01") => Kind::Busy("what would be changed".into()),
             None if is_lost(&error) => Kind::Away(server),
             Some(_) if is_lost(&error) => Kind::Away(server),
             _ => Kind::Statement(what.into()),
         };
-        Self::new(kind).caused(error)
+        match error.as_database_error() {
+            // Its own text ends with a line of the server's source.
+            Some(said) => Self::new(kind).caused(Said(said.message().to_owned())),
+            None => Self::new(kind).caused(error),
+        }
     }
 
     /// What to do, and what caused it: for errors that tell it in their own words.
@@ -167,6 +187,19 @@ impl PostgresError {
     pub fn into_parts(self) -> (Option<String>, Option<Box<dyn StdError + Send + Sync>>) {
         (self.help, self.source)
     }
+}
+
+/// What a server says.
+#[derive(Debug, Error)]
+#[error("the server says: {0}")]
+struct Said(String);
+
+/// What a server says about the objects that are in the way, in one line.
+fn detail(error: &sqlx::Error) -> String {
+    let said = error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?.detail());
+    said.unwrap_or("others are built on it").lines().collect::<Vec<_>>().join(", ")
 }
 
 /// The code of a server's error.

@@ -78,7 +78,7 @@ impl Backfills {
 
     /// How a backfill stands, how fast it is, and how long it takes still.
     fn standing(&self, record: &BackfillRecord, plan: &Plan) -> Result<Value, Fault> {
-        let standing = self.ledger.standing(record, plan)?;
+        let standing = self.ledger.standing(record, plan, None)?;
         let pace = standing.working.then(|| self.pace(&standing)).flatten();
         let mut told = serde_json::to_value(&standing)?;
         if let Some(told) = told.as_object_mut() {

@@ -80,8 +80,9 @@ pub(crate) async fn of(
         return Ok(examination);
     }
     let model = models::model(state, shown, version, None).await?;
-    let Some(dataset) = examples::dataset(state, shown).await? else {
-        return Err(Fault::absent("its dataset is not in the store; `mesh run` makes it"));
+    let Some(dataset) = examples::dataset_of(state, shown, version).await? else {
+        let reason = "the dataset that it was tested on is not in the store any more";
+        return Err(Fault::absent(reason));
     };
     let examined =
         tokio::task::spawn_blocking(move || examine(model.predictor.as_ref(), &dataset, version));

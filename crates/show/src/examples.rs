@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh_core::manifest::TaskName;
+use mesh_core::{ModelVersion, manifest::TaskName};
 use mesh_dataset::{Dataset, Document, Observation, SplitName};
 use mesh_pipeline::assess;
 use serde_json::{Map, Value, json};
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     error::Fault,
     state::{Shown, State},
+    versions,
 };
 
 /// Documents that are looked at to choose from.
@@ -60,6 +61,28 @@ pub(crate) async fn dataset(state: &State, shown: &Shown) -> Result<Option<Datas
     match prepared.and_then(|status| status.freshness.output()) {
         Some(digest) => Ok(Some(Dataset::open(&state.artifact(digest).await?)?)),
         None => Ok(None),
+    }
+}
+
+/// The dataset that a version was trained and tested on, if it is there; of a version that was not
+/// trained here, what the project has today.
+pub(crate) async fn dataset_of(
+    state: &State,
+    shown: &Shown,
+    version: ModelVersion,
+) -> Result<Option<Dataset>, Fault> {
+    let record = versions::record(state, shown, version).await?;
+    let store = state.workspace.store();
+    if !store.contains(record.model).await {
+        return dataset(state, shown).await;
+    }
+    let model = state.artifact(record.model).await?;
+    match model.manifest().inputs.iter().find(|input| input.role == "dataset") {
+        Some(used) if store.contains(used.digest).await => {
+            Ok(Some(Dataset::open(&state.artifact(used.digest).await?)?))
+        }
+        Some(_) => Ok(None),
+        None => dataset(state, shown).await,
     }
 }
 

@@ -6,7 +6,7 @@ use arrow_schema::Field;
 use mesh_core::ProjectName;
 
 use crate::{
-    BackfillError, Enricher, OpenArchive,
+    BackfillError, Enricher, OpenArchive, Selection,
     job::{Job, ProjectJob},
     plan::{Only, PLAN_FORMAT, Plan},
     pointer::Current,
@@ -26,7 +26,8 @@ impl Job {
         let doing = |name: &str| enrichers.iter().any(|e| e.name().as_str() == name);
         let (mut projects, mut inputs) = (Vec::<ProjectJob>::new(), BTreeSet::new());
         for enricher in &enrichers {
-            let mut project = ProjectJob::new(&archive, enricher, &Current::default(), None, key)?;
+            let (none, all) = (Current::default(), Selection::default());
+            let mut project = ProjectJob::new(&archive, enricher, &none, &all, key)?;
             let silent = |other: &str| !doing(other) && is_another(other, enricher.name());
             project.do_without(enricher, &schema, &silent)?;
             for column in columns_of(&project.plan) {

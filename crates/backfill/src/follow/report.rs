@@ -66,6 +66,16 @@ pub struct Followed {
     pub rejects: BTreeMap<ProjectName, Vec<Rejected>>,
 }
 
+impl Followed {
+    /// The stream, for people: its name.
+    #[must_use]
+    pub fn stream(&self) -> String {
+        // What identifies it is `nats:<name>:<when it was made>:<subject>`.
+        let name = self.source.strip_prefix("nats:").and_then(|rest| rest.split(':').next());
+        name.map_or_else(|| self.source.clone(), |name| format!("the stream {name}"))
+    }
+}
+
 impl OpenArchive {
     /// What was followed into the archive, with at most so many of what was refused and rejected;
     /// nothing if nothing was.

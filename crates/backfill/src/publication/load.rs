@@ -106,6 +106,8 @@ impl Publication {
         let key = quoted(&generation.manifest().key_column);
         let end = format!("ALTER TABLE {} ADD PRIMARY KEY ({key})", self.names.sql(&table));
         runtime.block_on(self.execute(&mut transaction, end))?;
+        let view = self.names.view(project);
+        runtime.block_on(self.let_read(&mut transaction, &view, &table))?;
         runtime.block_on(self.record(&mut transaction, (project, name, &table), rows))?;
         runtime.block_on(transaction.commit())?;
         // The planner of the server guesses badly without, and that is all.

@@ -59,6 +59,7 @@ impl Publication {
                 return Ok(Err(lost(&table)));
             }
             self.show(connection, &view, &table).await?;
+            self.let_read(connection, &view, &table).await?;
         }
         Ok(Ok(()))
     }

@@ -72,7 +72,9 @@ Nothing changes for readers until `mesh backfill cutover`. Ctrl-C pauses.")]
     },
     /// Do the rows again that a backfill rejected, and no others
     #[command(after_help = "Examples:
-  mesh backfill retry 3")]
+  mesh backfill retry 3
+
+It does not stop for rows that are rejected again, unless --max-rejected is given.")]
     Retry {
         /// The backfill
         id: i64,
@@ -191,7 +193,8 @@ pub(crate) struct Pace {
     /// Threads that answer; else one per core
     #[arg(long, env = "MESH_THREADS", value_parser = threads)]
     pub(crate) threads: Option<usize>,
-    /// The share of rows that may be rejected; above it the run stops
+    /// The share of rows that may be rejected, of all that the enrichment would have; above it the
+    /// run stops
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) max_rejected: Option<f64>,
     /// Let a cluster do it, by its scheduler: df://host:50050 (`mesh cluster --help`)

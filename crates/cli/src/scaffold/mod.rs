@@ -139,6 +139,15 @@ pub(crate) async fn new_archive(
             return Err(CliError::usage(action, format!("{hint}It has: {}", columns.join(", "))));
         }
     }
+    for (project, _) in &options.truth {
+        let known = || workspace.projects().iter().map(|project| project.name().as_str());
+        if !known().any(|name| name == project) {
+            let hint = mesh_core::did_you_mean(project, known());
+            let action = format!("{}: there is no project `{project}`", action());
+            let help = format!("{hint}write --truth <project>=<column>");
+            return Err(CliError::usage(action, help));
+        }
+    }
     let io = |error| CliError::io("write", path.display(), error);
     fs::create_dir_all(root.join(ArchiveManifest::FOLDER)).map_err(io)?;
     fs::write(&path, text).map_err(io)?;

@@ -6,6 +6,7 @@ use mesh_backfill::{ArchiveFile, BackfillError, Enricher, Follow, FollowLimits, 
 use mesh_core::{Alias, ModelVersion, manifest::StreamTable};
 use mesh_pipeline::{ProjectFolder, version_of};
 use mesh_stream::{LogUrl, Nats, Sink, Source};
+use serde_json::json;
 use tokio::task::block_in_place;
 
 use super::{Desk, show};
@@ -67,7 +68,11 @@ impl Desk<'_> {
         let followed =
             block_in_place(|| file.followed(&self.ledger.runtime, &self.context.cancel, limit))?;
         match (self.context.global.json, &followed) {
-            (true, followed) => output::json(followed),
+            (true, Some(followed)) => output::json(followed),
+            (true, None) => output::json(&json!({
+                "source": null, "target": null, "position": null, "messages": 0, "documents": 0,
+                "refused": 0, "refusals": [], "rejects": {},
+            })),
             (false, Some(followed)) => show::arrivals(archive, followed),
             (false, None) => output::line(format!("nothing was followed into {archive}")),
         }

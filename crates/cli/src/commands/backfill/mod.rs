@@ -2,6 +2,7 @@
 
 pub(crate) mod follow;
 mod show;
+mod standing;
 mod worker;
 
 use std::{
@@ -18,7 +19,7 @@ use mesh_backfill::{
 };
 use mesh_core::{Alias, ModelVersion, ProjectName, ProjectSchema};
 use mesh_pipeline::{ProjectFolder, Workspace, deployed, version_of};
-use mesh_store::{BackfillId, BackfillRecord, BackfillState, Wanted};
+use mesh_store::{BackfillId, BackfillState};
 use serde_json::json;
 use tokio::{runtime::Handle, task::block_in_place};
 
@@ -253,6 +254,7 @@ impl Desk<'_> {
             output::json(report);
         } else {
             show::report(report);
+            show::next(report);
         }
     }
 
@@ -260,7 +262,10 @@ impl Desk<'_> {
         let (record, plan) = block_in_place(|| self.ledger.find(id))?;
         if !record.state.is_unfinished() {
             let action = format!("resume backfill {id}: it is {}", record.state);
-            let help = "`mesh backfill status` shows what can be done with it";
+            let help = match record.state {
+                BackfillState::Cancelled => format!("`{}` begins anew", plan.command()),
+                _ => format!("`mesh backfill status {id}` shows what can be done with it"),
+            };
             return Err(CliError::usage(action, help));
         }
         let job = self.again(&plan).await.map_err(|error| error.of_begun(id))?;
@@ -300,35 +305,6 @@ impl Desk<'_> {
         let job = self.make(plan.archive.as_str(), &named, &selection).await?;
         let report = self.work(job, pace)?;
         self.tell(&report);
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn status(&self, id: Option<BackfillId>) -> Result<ExitCode, CliError> {
-        let found: Vec<(BackfillRecord, Plan)> = match id {
-            Some(id) => vec![block_in_place(|| self.ledger.find(id))?],
-            None => block_in_place(|| self.ledger.records())?,
-        };
-        let mut rows = Vec::new();
-        for (record, plan) in &found {
-            rows.push(block_in_place(|| self.ledger.standing(record, plan))?);
-        }
-        if self.context.global.json {
-            output::json(&rows);
-        } else {
-            show::standings(&rows);
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn pause(&self, id: BackfillId) -> Result<ExitCode, CliError> {
-        let (record, _) = block_in_place(|| self.ledger.find(id))?;
-        if record.state != BackfillState::Running {
-            let action = format!("pause backfill {id}: it is {}", record.state);
-            return Err(CliError::usage(action, "only what runs can be paused"));
-        }
-        let ask = self.ledger.registry.ask_backfill(id, Wanted::Pause);
-        block_in_place(|| self.ledger.runtime.block_on(ask))?;
-        self.say(json!({ "id": id, "asked": "pause" }), &format!("asked backfill {id} to pause"));
         Ok(ExitCode::SUCCESS)
     }
 

@@ -7,15 +7,17 @@ use mesh_backfill::{
     Counts, Estimate, FollowReport, Followed, FollowedProject, Moved, Range, Rejected, RunReport,
     Standing,
 };
+use mesh_core::shell_word;
 
 use crate::{args::Rows, output};
 
 pub(super) fn estimate(estimate: &Estimate, rows: &Rows) {
     let Estimate { archive, rows: documents, distinct, chunks, .. } = estimate;
     output::line(format!(
-        "{archive}: {} documents, {} different, in {chunks} chunks",
+        "{archive}: {} documents, {} different, in {}",
         HumanCount(*documents),
-        HumanCount(*distinct)
+        HumanCount(*distinct),
+        counted(*chunks as u64, "chunk", "chunks")
     ));
     let line = |name: &str, count: u64, reasons: String| {
         output::line(format!("  {name:<12}{:>12}   {reasons}", HumanCount(count)).trim_end());
@@ -47,10 +49,11 @@ pub(super) fn estimate(estimate: &Estimate, rows: &Rows) {
     output::line(format!("leaves {}", range(estimate.bytes, &bytes)));
     if estimate.projects.iter().any(|project| project.todo > 0) {
         let all = if rows.all_rows { " --all-rows" } else { "" };
-        let filter = rows.filter.as_ref().map(|sql| format!(" --where {sql:?}"));
+        let filter = rows.filter.as_ref().map(|sql| format!(" --where {}", shell_word(sql)));
+        let words: Vec<String> = rows.projects.iter().map(|name| shell_word(name)).collect();
         output::line(format!(
             "next: mesh backfill run {archive} {}{}{all}",
-            rows.projects.join(" "),
+            words.join(" "),
             filter.unwrap_or_default()
         ));
     } else {
@@ -71,7 +74,10 @@ fn without(fields: &BTreeMap<String, String>) {
 pub(super) fn report(report: &RunReport) {
     let resumed = match report.resumed {
         0 => String::new(),
-        chunks => format!(", {chunks} of {} chunks were done before", report.chunks),
+        before => {
+            let chunks = counted(report.chunks as u64, "chunk", "chunks");
+            format!(", {before} of {chunks} done before")
+        }
     };
     output::line(format!(
         "backfill {} of {}: {} documents in {:.1} s{resumed}, {}",
@@ -89,6 +95,11 @@ pub(super) fn report(report: &RunReport) {
     if report.projects.values().any(|counts| counts.rejected > 0) {
         output::line(format!("`mesh backfill rejects {id}` shows what was rejected, and why"));
     }
+}
+
+/// What can be done with what a run left.
+pub(super) fn next(report: &RunReport) {
+    let id = report.id;
     output::line(format!(
         "next: `mesh backfill diff {id}` compares it with what is live, `mesh backfill cutover \
          {id}` makes it live"
@@ -99,11 +110,11 @@ pub(super) fn followed(report: &FollowReport) {
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     let rate = report.messages as f64 / report.seconds.max(1e-3);
     output::line(format!(
-        "{}: {} messages in {:.1} s ({rate:.0} a second), {} documents, {} behind",
+        "{}: {} in {:.1} s ({rate:.0} a second), {}, {} behind",
         report.archive,
-        HumanCount(report.messages),
+        counted(report.messages, "message", "messages"),
         report.seconds,
-        HumanCount(report.documents),
+        counted(report.documents, "document", "documents"),
         HumanCount(report.behind)
     ));
     for (project, FollowedProject { version, counts }) in &report.projects {
@@ -118,22 +129,23 @@ pub(super) fn followed(report: &FollowReport) {
     }
     let rejected: u64 = report.projects.values().map(|project| project.counts.rejected).sum();
     if report.refused + rejected > 0 {
-        let refused = HumanCount(report.refused);
+        let refused =
+            counted(report.refused, "message is no document", "messages are no documents");
         let archive = &report.archive;
         output::line(format!(
-            "{refused} messages are no documents, {} answers were refused: `mesh backfill followed \
-             {archive}` shows them, and why",
-            HumanCount(rejected)
+            "{refused}, {} refused: `mesh backfill followed {archive}` shows them, \
+             and why",
+            counted(rejected, "answer was", "answers were")
         ));
     }
 }
 
 pub(super) fn arrivals(archive: &str, followed: &Followed) {
     output::line(format!(
-        "{archive}: {} messages of {}: {} documents, {} that are none",
-        HumanCount(followed.messages),
-        mesh_core::printable(&followed.source),
-        HumanCount(followed.documents),
+        "{archive}: {} of {}: {}, {} that are none",
+        counted(followed.messages, "message", "messages"),
+        mesh_core::printable(&followed.stream()),
+        counted(followed.documents, "document", "documents"),
         HumanCount(followed.refused)
     ));
     if let Some(target) = &followed.target {
@@ -154,7 +166,7 @@ pub(super) fn arrivals(archive: &str, followed: &Followed) {
             table.add_row([
                 project.to_string(),
                 mesh_core::printable(row.key.as_deref().unwrap_or("-")),
-                format!("{} row {}", mesh_core::printable(&row.file), row.row),
+                format!("{} row {} (from 0)", mesh_core::printable(&row.file), row.row),
                 row.reason.clone(),
                 mesh_core::printable(&row.detail),
             ]);
@@ -179,7 +191,7 @@ pub(super) fn standings(all: &[Standing]) {
             standing.projects.join(", "),
             standing.state_for_people(),
             format!("{} of {}", HumanCount(standing.done), HumanCount(standing.rows)),
-            HumanCount(standing.rejected).to_string(),
+            rejected(standing),
         ]);
     }
     output::line(table.to_string());
@@ -201,7 +213,7 @@ pub(super) fn rejects(rejects: &BTreeMap<String, Vec<Rejected>>) {
         output::line("nothing was rejected");
         return;
     }
-    let mut table = output::table(&["project", "key", "file", "row", "reason", "detail"]);
+    let mut table = output::table(&["project", "key", "file", "row (from 0)", "reason", "detail"]);
     for (project, rows) in rejects {
         for row in rows {
             table.add_row([
@@ -237,6 +249,19 @@ fn duration(seconds: f64) -> String {
         90..5_400 => format!("{} min {} s", whole / 60, whole % 60),
         _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
     }
+}
+
+/// How many rows each project rejected, in the order of the projects.
+fn rejected(standing: &Standing) -> String {
+    let name = |project: &String| project.split('@').next().unwrap_or_default().to_owned();
+    let of = |project| standing.counts.get(&name(project)).map_or(0, |counts| counts.rejected);
+    let all: Vec<String> =
+        standing.projects.iter().map(|project| HumanCount(of(project)).to_string()).collect();
+    all.join(", ")
+}
+
+fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{} {}", HumanCount(count), if count == 1 { one } else { more })
 }
 
 fn told(counts: &Counts) -> String {

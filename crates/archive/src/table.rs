@@ -298,7 +298,7 @@ impl Table {
     ///
     /// # Errors
     /// As [`Table::scan`]; the first that any thread meets.
-    pub fn scan_anyhow(
+    pub fn scan_unordered(
         &self,
         columns: &[String],
         watch: Watch<'_>,

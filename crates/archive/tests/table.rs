@@ -6,7 +6,7 @@ use std::{
     error::Error,
     fs::{self, File},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use arrow_array::{
@@ -70,6 +70,15 @@ fn scan(table: &Table, asked: &[&str]) -> Result<(Vec<Row>, Marks), ArchiveError
         rows_of(&rows, &asked, &mut all);
         Ok(())
     })?;
+    // Several threads find the same, in whatever order.
+    let unordered = Mutex::new(Vec::new());
+    let again = table.scan_unordered(&asked, watch, "read", &|rows| {
+        rows_of(&rows, &asked, &mut unordered.lock().unwrap());
+        Ok(())
+    })?;
+    let mut unordered = unordered.into_inner().unwrap();
+    unordered.sort_by_key(|(file, row, _)| (*file, *row));
+    assert_eq!((unordered, &again), (all.clone(), &marks));
     Ok((all, marks))
 }
 

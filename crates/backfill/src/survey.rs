@@ -64,7 +64,7 @@ impl Survey {
         columns.extend(inputs.iter().filter(|name| *name != key).cloned());
         let count = Mutex::new(Count::new()?);
         let failed = Mutex::new(None);
-        let scanned = table.scan_anyhow(&columns, watch, "read the keys", &|found| {
+        let scanned = table.scan_unordered(&columns, watch, "read the keys", &|found| {
             watch.cancel.check()?;
             let hashes = hashes(&found, key, inputs);
             let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);

@@ -195,14 +195,14 @@ pub trait Predictor: Send + Sync {
     /// Answers a batch of parsed requests, each with JSON or a refusal.
     fn predict(&self, batch: Vec<Input>) -> Vec<Outcome>;
 
+    /// As [`Predictor::predict`], for those who do not want JSON.
+    fn predict_any(&self, batch: Vec<Input>) -> Vec<Result<Answer<AnyPrediction>, Refusal>>;
+
     /// Answers one parsed request, and says what its page shows beside the answer.
     ///
     /// # Errors
     /// When the project refuses the request.
     fn panels(&self, input: Input) -> Result<Vec<Panel>, Refusal>;
-
-    /// As [`Predictor::predict`], for those who do not want JSON.
-    fn predict_any(&self, batch: Vec<Input>) -> Vec<Result<Answer<AnyPrediction>, Refusal>>;
 
     /// The schemas of its contract, with what the model tells of them.
     fn schema(&self) -> ProjectSchema;

@@ -1,11 +1,16 @@
 //! Single values of the columns of a table, as text and as JSON.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, io, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, cast::AsArray, downcast_dictionary_array, make_array};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_json::writer::{EncoderOptions, make_encoder};
 use arrow_schema::{DataType, Field};
+use serde::Serializer as _;
+use serde_json::{
+    Serializer,
+    ser::{CharEscape, CompactFormatter, Formatter},
+};
 
 /// The metadata of a column whose values are JSON.
 pub(crate) const JSON: (&str, &str) = ("mesh", "json");
@@ -40,18 +45,79 @@ pub fn text_of<'a>(column: &'a dyn Array, field: &Field, row: usize) -> Option<C
 /// `field` is that of the column in its batch.
 #[must_use]
 pub fn json_of(column: &dyn Array, field: &Field, row: usize) -> Option<String> {
-    let (column, row) = plain(column, row)?;
-    if let Some(text) = as_str(column, row) {
-        return match is_json(field) {
-            true => Some(text.to_owned()),
-            false => serde_json::to_string(text).ok(),
-        };
+    let mut json = String::new();
+    push_json(&mut json, column, field, row).then_some(json)
+}
+
+/// As [`json_of`], at the end of other text. Whether there is something: else nothing is added.
+#[must_use]
+pub fn push_json(out: &mut String, column: &dyn Array, field: &Field, row: usize) -> bool {
+    let Some((column, row)) = plain(column, row) else { return false };
+    match as_str(column, row) {
+        Some(json) if is_json(field) => out.push_str(json),
+        Some(text) => push_json_text(out, text),
+        None => match encoded(column, row) {
+            Some(json) => out.push_str(&json),
+            None => return false,
+        },
     }
+    true
+}
+
+/// Adds a text as a string of JSON.
+pub fn push_json_text(out: &mut String, text: &str) {
+    // Neither does what writes nor does what forms fail.
+    let _ = Serializer::with_formatter(io::sink(), Pushed(out)).serialize_str(text);
+}
+
+/// Strings of JSON at the end of a text, not copied from bytes, of which it would have to be seen
+/// that they are text.
+struct Pushed<'a>(&'a mut String);
+
+/// Bytes of an escape of JSON: `\u001f`.
+const LONGEST_ESCAPE: usize = 6;
+
+impl Formatter for Pushed<'_> {
+    fn begin_string<W: io::Write + ?Sized>(&mut self, _: &mut W) -> io::Result<()> {
+        self.0.push('"');
+        Ok(())
+    }
+
+    fn end_string<W: io::Write + ?Sized>(&mut self, _: &mut W) -> io::Result<()> {
+        self.0.push('"');
+        Ok(())
+    }
+
+    fn write_string_fragment<W: io::Write + ?Sized>(
+        &mut self,
+        _: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        self.0.push_str(fragment);
+        Ok(())
+    }
+
+    fn write_char_escape<W: io::Write + ?Sized>(
+        &mut self,
+        _: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        let mut bytes = [0; LONGEST_ESCAPE];
+        let mut room = bytes.as_mut_slice();
+        CompactFormatter.write_char_escape(&mut room, escape)?;
+        let written = LONGEST_ESCAPE - room.len();
+        self.0.extend(bytes.into_iter().take(written).map(char::from));
+        Ok(())
+    }
+}
+
+/// A value that is no text as JSON.
+fn encoded(column: &dyn Array, row: usize) -> Option<String> {
     if holds_binary(column.data_type()) {
         return None;
     }
     let value = in_offset(column.slice(row, 1))?;
-    let field = Arc::new(Field::new(field.name(), value.data_type().clone(), true));
+    let field = Arc::new(Field::new("value", value.data_type().clone(), true));
     let options = EncoderOptions::default().with_explicit_nulls(true);
     let mut encoder = make_encoder(&field, value.as_ref(), &options).ok()?;
     let mut json = Vec::new();

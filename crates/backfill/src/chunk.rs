@@ -173,10 +173,11 @@ impl Work<'_> {
         let mut parts = Vec::new();
         for project in &job.projects {
             let made = self.make(project, &chunk, &enriched)?;
-            enriched.insert(
-                project.plan.project.to_string(),
-                beside(&made.batch, &project.plan.columns, &job.plan.key_column, &chunk),
-            );
+            let name = project.plan.project.as_str();
+            if job.projects.iter().any(|other| other.takes.contains(name)) {
+                let told = beside(&made.batch, &project.plan.columns, &job.plan.key_column, &chunk);
+                enriched.insert(name.to_owned(), told);
+            }
             parts.push(self.write(project, number, span, &made)?);
         }
         self.progress.advance(span.rows);

@@ -3,11 +3,10 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashSet},
-    fmt::Write,
 };
 
 use arrow_array::RecordBatch;
-use mesh_archive::{json_of, text_of};
+use mesh_archive::{push_json, push_json_text, text_of};
 use mesh_core::manifest::InputColumn;
 use serde_json::Value;
 
@@ -37,11 +36,10 @@ pub(crate) struct EnrichedRows {
 }
 
 impl EnrichedRows {
-    /// A field of the prediction for a document, as JSON; nothing if there is none.
-    pub(crate) fn field(&self, name: &str, row: usize) -> Option<String> {
-        let at = (*self.rows.get(row)?)?;
-        let column = self.columns.get(name)?;
-        json_in(&self.batch, column, at)
+    /// Adds a field of the prediction for a document, as JSON. Whether there is one.
+    fn push_field(&self, out: &mut String, name: &str, row: usize) -> bool {
+        let place = self.rows.get(row).copied().flatten().zip(self.columns.get(name));
+        place.is_some_and(|(at, column)| push_json_in(out, &self.batch, column, at))
     }
 }
 
@@ -52,79 +50,108 @@ pub(crate) fn object(
     sources: Sources<'_>,
     row: usize,
 ) -> String {
-    let mut out = String::from("{");
-    for (name, column) in mapping {
-        let at = Place { schema, root: schema }.property(name);
-        if let Some(value) = value(column, at, sources, row) {
-            push(&mut out, name, &value);
-        }
-    }
-    out.push('}');
+    let mut out = String::with_capacity(ROOM);
+    let root = Place { schema, root: schema };
+    push_object(&mut out, mapping, |out, name, column| {
+        push_value(out, column, root.property(name), sources, row)
+    });
     out
 }
 
-fn push(out: &mut String, name: &str, value: &str) {
-    if out.len() > 1 {
-        out.push(',');
+/// Bytes that most documents fit in.
+const ROOM: usize = 1024;
+
+/// Adds an object; `push` adds the value of a field, and says whether there is one.
+fn push_object(
+    out: &mut String,
+    parts: &BTreeMap<String, InputColumn>,
+    push: impl Fn(&mut String, &str, &InputColumn) -> bool,
+) {
+    out.push('{');
+    let start = out.len();
+    for (name, part) in parts {
+        let before = out.len();
+        if before > start {
+            out.push(',');
+        }
+        push_json_text(out, name);
+        out.push(':');
+        if !push(out, name, part) {
+            out.truncate(before);
+        }
     }
-    // Writing to a string does not fail.
-    let _ = write!(out, "{}:{value}", Value::String(name.to_owned()));
+    out.push('}');
 }
 
-fn value(
+/// Adds the JSON of a value. Whether there is one.
+fn push_value(
+    out: &mut String,
     column: &InputColumn,
     place: Option<Place<'_>>,
     sources: Sources<'_>,
     row: usize,
-) -> Option<String> {
+) -> bool {
+    // A feature that has no value is one all the same.
+    let push_or_null = |out: &mut String, part: &InputColumn, at: Option<Place<'_>>| {
+        if !push_value(out, part, at, sources, row) {
+            out.push_str("null");
+        }
+        true
+    };
     match column {
-        InputColumn::Column(name) => column_value(name, place, sources, row),
+        InputColumn::Column(name) => return push_column(out, name, place, sources, row),
         InputColumn::List(parts) => {
             let item = place.and_then(Place::items);
-            let values = parts
-                .iter()
-                .map(|part| value(part, item, sources, row).unwrap_or_else(|| "null".into()));
-            Some(format!("[{}]", values.collect::<Vec<_>>().join(",")))
-        }
-        InputColumn::Object(parts) => {
-            let mut out = String::from("{");
-            for (name, part) in parts {
-                let at = place.and_then(|place| place.property(name));
-                // A feature that has no value is one all the same.
-                let value = value(part, at, sources, row).unwrap_or_else(|| "null".into());
-                push(&mut out, name, &value);
+            out.push('[');
+            for (at, part) in parts.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                push_or_null(out, part, item);
             }
-            out.push('}');
-            Some(out)
+            out.push(']');
         }
+        InputColumn::Object(parts) => push_object(out, parts, |out, name, part| {
+            push_or_null(out, part, place.and_then(|place| place.property(name)))
+        }),
     }
+    true
 }
 
-fn column_value(
+fn push_column(
+    out: &mut String,
     name: &str,
     place: Option<Place<'_>>,
     sources: Sources<'_>,
     row: usize,
-) -> Option<String> {
-    if sources.documents.column_by_name(name).is_none()
-        && let Some((project, field)) = name.split_once('.')
-    {
-        return sources.enriched.get(project)?.field(field, row);
-    }
+) -> bool {
+    let found = sources.documents.schema_ref().column_with_name(name);
+    let Some((column, field)) = found else {
+        let other = name.split_once('.');
+        let other = other.and_then(|(of, field)| Some((sources.enriched.get(of)?, field)));
+        return other.is_some_and(|(other, field)| other.push_field(out, field, row));
+    };
+    let Some(column) = sources.documents.columns().get(column) else { return false };
     if sources.untyped && place.is_some_and(Place::is_no_text) {
-        let (column, field) = sources.documents.schema_ref().column_with_name(name)?;
-        let text = text_of(sources.documents.columns().get(column)?.as_ref(), field, row)?;
+        let Some(text) = text_of(column.as_ref(), field, row) else { return false };
         let number = text.trim();
         if serde_json::from_str::<Value>(number).is_ok_and(|value| !value.is_string()) {
-            return Some(number.to_owned());
+            out.push_str(number);
+            return true;
         }
     }
-    json_in(sources.documents, name, row)
+    push_json(out, column.as_ref(), field, row)
 }
 
 pub(crate) fn json_in(batch: &RecordBatch, name: &str, row: usize) -> Option<String> {
-    let (column, field) = batch.schema_ref().column_with_name(name)?;
-    json_of(batch.columns().get(column)?.as_ref(), field, row)
+    let mut json = String::new();
+    push_json_in(&mut json, batch, name, row).then_some(json)
+}
+
+fn push_json_in(out: &mut String, batch: &RecordBatch, name: &str, row: usize) -> bool {
+    let found = batch.schema_ref().column_with_name(name);
+    let found = found.and_then(|(at, field)| Some((batch.columns().get(at)?, field)));
+    found.is_some_and(|(column, field)| push_json(out, column.as_ref(), field, row))
 }
 
 /// The text of a value; nothing if there is none.

@@ -117,8 +117,9 @@ pub(crate) struct ProjectJob {
     pub(crate) limits: BackfillTable,
 }
 
-/// Chunks that an archive is cut into, at least: so little is lost with one.
-const CHUNKS: u64 = 400;
+/// Chunks that an archive is cut into, at least: so little is lost with one, and so little time goes
+/// into files.
+const CHUNKS: u64 = 256;
 /// Documents of a chunk.
 const MIN_ROWS: u64 = 128;
 const MAX_ROWS: u64 = 16_384;

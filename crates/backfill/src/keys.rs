@@ -155,33 +155,45 @@ impl KeyIndexBuilder {
     }
 
     pub(crate) fn build(self) -> Result<KeyIndex, BackfillError> {
-        self.sorted(|_, _| Ok(()))
-    }
-
-    /// As [`KeyIndexBuilder::build`], and shows each hash with its numbers, ascending.
-    pub(crate) fn sorted(
-        self,
-        mut each: impl FnMut(KeyHash, &[u64]) -> Result<(), BackfillError>,
-    ) -> Result<KeyIndex, BackfillError> {
         let mut out = BufWriter::new(tempfile::tempfile().map_err(scratch)?);
         let mut starts = vec![0];
         let mut total = 0;
-        for (writer, count) in self.buckets.into_iter().zip(self.counts) {
-            let entries = read_back(writer, count).map_err(scratch)?;
-            for alike in entries.chunk_by(|one, two| one.0 == two.0) {
-                let Some((hash, _)) = alike.first() else { continue };
-                let numbers: Vec<u64> = alike.iter().map(|(_, number)| *number).collect();
-                each(*hash, &numbers)?;
-            }
-            for (hash, number) in &entries {
+        self.buckets_in_order(|entries| {
+            for (hash, number) in entries {
                 let written = out.write_all(&hash.0.to_be_bytes());
                 written.and_then(|()| out.write_all(&number.to_be_bytes())).map_err(scratch)?;
             }
             total += entries.len() as u64;
             starts.push(total);
-        }
+            Ok(())
+        })?;
         let file = out.into_inner().map_err(|error| scratch(error.into_error()))?;
         Ok(KeyIndex { file, starts })
+    }
+
+    /// Shows each hash with its entries, their numbers ascending, and leaves no index.
+    pub(crate) fn each_hash(
+        self,
+        mut each: impl FnMut(KeyHash, &[(KeyHash, u64)]),
+    ) -> Result<(), BackfillError> {
+        self.buckets_in_order(|entries| {
+            for alike in entries.chunk_by(|one, two| one.0 == two.0) {
+                if let Some((hash, _)) = alike.first() {
+                    each(*hash, alike);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn buckets_in_order(
+        self,
+        mut each: impl FnMut(&[(KeyHash, u64)]) -> Result<(), BackfillError>,
+    ) -> Result<(), BackfillError> {
+        for (writer, count) in self.buckets.into_iter().zip(self.counts) {
+            each(&read_back(writer, count).map_err(scratch)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -247,14 +259,16 @@ mod tests {
     proptest! {
         #[test]
         fn an_index_finds_the_first_of_each_key(keys in prop::collection::vec("[a-e]{0,2}", 0..200)) {
-            let mut builder = KeyIndex::builder().unwrap();
+            let [mut builder, mut shown] = [0, 1].map(|_| KeyIndex::builder().unwrap());
             let mut expected: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
             for (key, row) in keys.iter().zip(0..) {
                 builder.add(KeyHash::of(key), row).unwrap();
+                shown.add(KeyHash::of(key), row).unwrap();
                 expected.entry(key).or_default().push(row);
             }
-            let mut seen = Vec::new();
-            let index = builder.sorted(|_, rows| { seen.push(rows.to_vec()); Ok(()) }).unwrap();
+            let index = builder.build().unwrap();
+            let mut seen: Vec<Vec<u64>> = Vec::new();
+            shown.each_hash(|_, rows| seen.push(rows.iter().map(|(_, row)| *row).collect())).unwrap();
             seen.sort();
             let mut all: Vec<Vec<u64>> = expected.values().cloned().collect();
             all.sort();

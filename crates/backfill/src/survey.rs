@@ -3,7 +3,9 @@
 
 use std::{
     collections::HashSet,
+    panic::resume_unwind,
     sync::{Mutex, PoisonError},
+    thread,
 };
 
 use arrow_array::RecordBatch;
@@ -82,18 +84,21 @@ impl Survey {
         let (starts, rows) = (marks.starts(), marks.rows());
         let start = |file: usize| starts.get(file).copied().unwrap_or_default();
         let mut doubles = RowSet::default();
-        keys.sorted(|_, rows| {
-            let later = rows.iter().skip(1).map(|place| file_and_row(*place));
-            later.for_each(|(file, row)| doubles.insert(start(file) + row));
-            Ok(())
-        })?;
         let (mut repeated, mut distinct) = (HashSet::new(), 0);
-        texts.sorted(|hash, rows| {
+        let add_double = |_: KeyHash, rows: &[(KeyHash, u64)]| {
+            let later = rows.iter().skip(1).map(|(_, place)| file_and_row(*place));
+            later.for_each(|(file, row)| doubles.insert(start(file) + row));
+        };
+        let add_input = |hash: KeyHash, rows: &[(KeyHash, u64)]| {
             distinct += 1;
             if rows.len() > 1 && repeated.len() < MAX_REPEATED {
                 repeated.insert(hash);
             }
-            Ok(())
+        };
+        thread::scope(|scope| {
+            let keys = scope.spawn(|| keys.each_hash(add_double));
+            texts.each_hash(add_input)?;
+            keys.join().unwrap_or_else(|panic| resume_unwind(panic))
         })?;
         Ok(Self { marks, rows, starts, doubles, repeated, distinct, bytes, inputs: sum })
     }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use mesh_core::{Answer, Example, LoadError, ModelFiles, Project, Refusal};
 use mesh_engine::{TextClassifier, load_classifier};
 use schemars::JsonSchema;
@@ -8,6 +10,8 @@ use crate::HasTexts;
 /// One label per text, with a score for every label.
 pub struct TextClassification {
     model: Box<dyn TextClassifier>,
+    /// Its labels, shared by all answers.
+    labels: Vec<Arc<str>>,
 }
 
 /// What is asked about.
@@ -36,7 +40,7 @@ pub struct Labels {
 #[schemars(deny_unknown_fields)]
 pub struct Label {
     /// The label.
-    pub label: String,
+    pub label: Arc<str>,
     /// Its probability, 0 to 1; those of all labels add up to 1.
     pub score: f32,
 }
@@ -53,7 +57,9 @@ impl Project for TextClassification {
     type Prediction = Labels;
 
     fn load(model: &ModelFiles) -> Result<Self, LoadError> {
-        Ok(Self { model: load_classifier(model)? })
+        let model = load_classifier(model)?;
+        let labels = model.labels().iter().map(|label| label.as_str().into()).collect();
+        Ok(Self { model, labels })
     }
 
     fn sample() -> Text {
@@ -66,11 +72,9 @@ impl Project for TextClassification {
     ) -> Vec<Result<Answer<Labels>, Refusal>> {
         let texts: Vec<_> = batch.iter().map(|e| e.attributes.content.as_str()).collect();
         let labelled = |scores: Vec<f32>| {
-            let names = self.model.labels().iter();
-            let mut labels: Vec<_> = names
-                .zip(scores)
-                .map(|(label, score)| Label { label: label.clone(), score })
-                .collect();
+            let labels = self.labels.iter().zip(scores);
+            let mut labels: Vec<_> =
+                labels.map(|(label, score)| Label { label: Arc::clone(label), score }).collect();
             labels.sort_by(|a, b| b.score.total_cmp(&a.score));
             Labels { labels }
         };

@@ -77,6 +77,9 @@ pub(super) struct Cursor {
     next: u64,
 }
 
+/// Rows that are shown at a time, at most: what has just been read is still in the processor's cache.
+const SCAN_ROWS: usize = 1024;
+
 /// Gives the rows of a part of a file; tells how many there are.
 pub(super) fn read(
     reading: &Reading<'_>,
@@ -86,7 +89,7 @@ pub(super) fn read(
 ) -> Result<u64, ArchiveError> {
     let Reading { number, file, task, .. } = *reading;
     let all = rows(&about);
-    let batch = batch_rows(about.metadata());
+    let batch = batch_rows(about.metadata()).min(SCAN_ROWS);
     let mut cursor = Cursor::open(reading, about, part, batch)?;
     // Progress is told in bytes, whatever the format.
     let bytes = |row: u64| {

@@ -5,10 +5,9 @@ use std::{collections::BTreeMap, rc::Rc};
 use crate::{
     answers::{Answered, Prediction, Reason},
     chunk::Chunk,
-    inputs::{self, EnrichedRows, Sources},
+    inputs::{EnrichedRows, Sources, push_fields},
     job::{Job, ProjectJob},
     keys::KeyHash,
-    plan::ProjectPlan,
 };
 
 /// What documents are asked as.
@@ -17,10 +16,19 @@ pub(crate) struct Requests<'a> {
     sources: Sources<'a>,
 }
 
-/// What is asked of a model.
-pub(crate) struct Asked {
-    pub(crate) attributes: String,
-    pub(crate) parameters: Option<String>,
+/// What is asked of a model: the JSON of attributes and parameters.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) attributes: &'a str,
+    pub(crate) parameters: Option<&'a str>,
+}
+
+/// What is asked of many documents, in one text: each would need room of its own.
+#[derive(Default)]
+pub(crate) struct AskedList {
+    text: String,
+    /// Where each begins, and where its parameters do, if there are any.
+    places: Vec<(usize, Option<usize>)>,
 }
 
 impl<'a> Requests<'a> {
@@ -35,33 +43,67 @@ impl<'a> Requests<'a> {
         Self { project, sources }
     }
 
-    /// What a document is asked as.
-    pub(crate) fn of(&self, row: usize) -> Asked {
-        let ProjectPlan { input, parameters, .. } = &self.project.plan;
-        let schema = &self.project.schema;
-        let object = |mapping, schema| inputs::object(mapping, schema, self.sources, row);
+    /// What tells apart what a document is asked as.
+    pub(crate) fn id(&self, row: usize) -> KeyHash {
+        let mut list = AskedList::default();
+        list.push(self, row)
+    }
+}
+
+impl AskedList {
+    /// Adds what a document is asked as; gives what tells it from all else that a project is asked.
+    pub(crate) fn push(&mut self, requests: &Requests<'_>, row: usize) -> KeyHash {
+        let Requests { project: ProjectJob { plan, schema, .. }, sources } = requests;
+        let start = self.text.len();
+        let attributes = schema.attributes.as_value();
+        push_fields(&mut self.text, &plan.input, attributes, *sources, row);
+        let parameters = (!plan.parameters.is_empty()).then_some(self.text.len());
+        if parameters.is_some() {
+            let schema = schema.parameters.as_value();
+            push_fields(&mut self.text, &plan.parameters, schema, *sources, row);
+        }
+        self.places.push((start, parameters));
+        let Asked { attributes, parameters } = self.part(start, parameters, self.text.len());
+        let parameters = parameters.unwrap_or_default();
+        KeyHash::of_parts([plan.project.as_str(), APART, attributes, APART, parameters])
+    }
+
+    /// Takes away what was added last.
+    pub(crate) fn pop(&mut self) {
+        if let Some((start, _)) = self.places.pop() {
+            self.text.truncate(start);
+        }
+    }
+
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn get(&self, at: usize) -> Option<Asked<'_>> {
+        let (start, parameters) = *self.places.get(at)?;
+        let end = self.places.get(at + 1).map_or(self.text.len(), |(start, _)| *start);
+        Some(self.part(start, parameters, end))
+    }
+
+    fn part(&self, start: usize, parameters: Option<usize>, end: usize) -> Asked<'_> {
+        let text = |start, end| self.text.get(start..end).unwrap_or_default();
         Asked {
-            attributes: object(input, schema.attributes.as_value()),
-            parameters: (!parameters.is_empty())
-                .then(|| object(parameters, schema.parameters.as_value())),
+            attributes: text(start, parameters.unwrap_or(end)),
+            parameters: parameters.map(|start| text(start, end)),
         }
     }
 }
 
-impl Asked {
-    /// What tells it from all else that the project is asked.
-    pub(crate) fn id(&self, plan: &ProjectPlan) -> KeyHash {
-        let parameters = self.parameters.as_deref().unwrap_or_default();
-        KeyHash::of(&[plan.project.as_str(), &self.attributes, parameters].join("\u{1f}"))
-    }
-}
+/// What stands between the parts that an input is told by.
+const APART: &str = "\u{1f}";
 
 /// Asks a model; each request gets an answer or a reason.
-pub(crate) fn predict(project: &ProjectJob, asked: &[&Asked]) -> Vec<Answered> {
-    let parsed: Vec<_> = asked
-        .iter()
-        .map(|asked| project.predictor.parse(&asked.attributes, asked.parameters.as_deref()))
-        .collect();
+pub(crate) fn predict(project: &ProjectJob, asked: &[Asked<'_>]) -> Vec<Answered> {
+    let parse = |Asked { attributes, parameters }: &Asked<'_>| {
+        project.predictor.parse(attributes, *parameters)
+    };
+    let parsed: Vec<_> = asked.iter().map(parse).collect();
     let (mut inputs, mut wrong) = (Vec::new(), Vec::new());
     for parsed in parsed {
         match parsed {

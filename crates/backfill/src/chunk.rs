@@ -2,7 +2,7 @@
 //! it is written as one part per project.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -20,13 +20,12 @@ use mesh_core::{Cancel, Digest, ProgressTask};
 use crate::{
     BackfillError, BackfillErrorKind,
     answers::{AnswerLog, Answered, Prediction, Reason},
-    asked::{Asked, Requests, no_answer, predict},
+    asked::{Asked, AskedList, Requests, no_answer, predict},
     columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION},
     generation::{self, Counts, Found, Part, counts_of},
     inputs::{EnrichedRows, text_in},
     job::{Job, ProjectJob},
     keys::KeyHash,
-    remote::RemoteRequest,
     select::{Choice, Chooser, Documents},
     survey::input_hash,
 };
@@ -67,7 +66,7 @@ struct Answers<'a> {
     /// What was answered now.
     predictions: &'a [Prediction],
     /// The digests of what was asked.
-    inputs: &'a [String],
+    inputs: &'a [KeyHash],
     /// What was told before.
     before: &'a Found,
     rows: &'a [PartRow],
@@ -137,7 +136,7 @@ impl Chunk {
         let others = || project.takes.iter().filter_map(|other| enriched.get(other));
         let input = |at: usize| {
             let pending = others().any(|other| other.pending.contains(&at));
-            (!pending).then(|| requests.of(at).id(&project.plan).short())
+            (!pending).then(|| requests.id(at).short())
         };
         let documents = Documents {
             keys: &self.keys,
@@ -200,7 +199,7 @@ impl Work<'_> {
         let (answers, repeated) = self.answer(project, chunk, enriched, &todo)?;
         let mut counts = Counts { rows: chunk.rows() as u64, repeated, ..Counts::default() };
         let mut predictions: Vec<Prediction> = Vec::new();
-        let mut inputs: Vec<String> = Vec::new();
+        let mut inputs: Vec<KeyHash> = Vec::new();
         let mut kept: Vec<PartRow> = Vec::new();
         let mut rejected: Vec<(usize, Reason)> = Vec::new();
         let mut answers = answers.into_iter();
@@ -208,7 +207,7 @@ impl Work<'_> {
             match choice {
                 Choice::Enrich(_) => match answers.next() {
                     Some((input, Ok(answer))) => {
-                        inputs.push(input.short());
+                        inputs.push(input);
                         counts.enriched += 1;
                         kept.push((row, (0, predictions.len())));
                         predictions.push(answer);
@@ -247,19 +246,23 @@ impl Work<'_> {
     ) -> Result<(Vec<(KeyHash, Answered)>, u64), BackfillError> {
         let job = self.job;
         let requests = Requests::new(job, project, chunk, enriched);
-        let mut asked: Vec<Asked> = Vec::new();
+        let mut asked = AskedList::default();
         let mut ids: Vec<(KeyHash, bool)> = Vec::new();
         let mut known: HashMap<KeyHash, usize> = HashMap::new();
         let mut places = Vec::with_capacity(todo.len());
         for row in todo {
-            let request = requests.of(*row);
-            let id = request.id(&project.plan);
-            let place = *known.entry(id).or_insert_with(|| {
-                let (input, _) = input_hash(&chunk.batch, &job.inputs, *row);
-                ids.push((id, job.survey.is_repeated(input)));
-                asked.push(request);
-                asked.len() - 1
-            });
+            let id = asked.push(&requests, *row);
+            let place = match known.entry(id) {
+                Entry::Occupied(known) => {
+                    asked.pop();
+                    *known.get()
+                }
+                Entry::Vacant(new) => {
+                    let (input, _) = input_hash(&chunk.batch, &job.inputs, *row);
+                    ids.push((id, job.survey.is_repeated(input)));
+                    *new.insert(asked.len() - 1)
+                }
+            };
             places.push((id, place));
         }
         let mut answers: Vec<Option<Answered>> = ids
@@ -272,19 +275,10 @@ impl Work<'_> {
             (0..).zip(&answers).filter(|(_, answer)| answer.is_none()).map(|(at, _)| at).collect();
         for some in open.chunks(BATCH) {
             self.cancel.check()?;
-            let requests: Vec<&Asked> = some.iter().filter_map(|at| asked.get(*at)).collect();
+            let requests: Vec<Asked<'_>> = some.iter().filter_map(|at| asked.get(*at)).collect();
             let answered = match &project.remote {
                 None => predict(project, &requests),
-                Some(remote) => {
-                    let requests: Vec<RemoteRequest<'_>> = requests
-                        .iter()
-                        .map(|asked| RemoteRequest {
-                            attributes: &asked.attributes,
-                            parameters: asked.parameters.as_deref(),
-                        })
-                        .collect();
-                    remote.answer(&requests, self.cancel)?
-                }
+                Some(remote) => remote.answer(&requests, self.cancel)?,
             };
             for (at, answer) in some.iter().zip(answered) {
                 if let Some((id, true)) = ids.get(*at) {
@@ -323,7 +317,10 @@ impl Work<'_> {
                 ENRICHED_AT,
                 Arc::new(TimestampMillisecondArray::from(vec![now; count]).with_timezone("UTC")),
             ),
-            (INPUT_DIGEST, Arc::new(StringArray::from_iter_values(inputs))),
+            (
+                INPUT_DIGEST,
+                Arc::new(inputs.iter().map(|input| Some(input.short())).collect::<StringArray>()),
+            ),
         ];
         let names = project.columns.names().iter().map(String::as_str);
         let new = names.zip(decoded).chain(stamps);
@@ -333,6 +330,11 @@ impl Work<'_> {
                 Some(old) => cast(old, field.data_type()).map_err(arrow)?,
                 None => new.slice(0, 0),
             };
+            if rows.len() == count {
+                // Nothing was told before of any of them.
+                columns.push(new);
+                continue;
+            }
             columns.push(interleave(&[new.as_ref(), old.as_ref()], &places).map_err(arrow)?);
         }
         RecordBatch::try_new(Arc::clone(&project.table), columns).map_err(arrow)

@@ -43,23 +43,19 @@ impl EnrichedRows {
     }
 }
 
-/// The JSON of an object whose fields come from columns. What has no value is left out.
-pub(crate) fn object(
+/// Adds the JSON of an object whose fields come from columns. What has no value is left out.
+pub(crate) fn push_fields(
+    out: &mut String,
     mapping: &BTreeMap<String, InputColumn>,
     schema: &Value,
     sources: Sources<'_>,
     row: usize,
-) -> String {
-    let mut out = String::with_capacity(ROOM);
+) {
     let root = Place { schema, root: schema };
-    push_object(&mut out, mapping, |out, name, column| {
+    push_object(out, mapping, |out, name, column| {
         push_value(out, column, root.property(name), sources, row)
     });
-    out
 }
-
-/// Bytes that most documents fit in.
-const ROOM: usize = 1024;
 
 /// Adds an object; `push` adds the value of a field, and says whether there is one.
 fn push_object(

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufWriter, Write},
     num::ParseIntError,
     os::unix::fs::FileExt,
 };
@@ -62,7 +62,12 @@ impl TryFrom<String> for KeyHash {
 
 impl KeyHash {
     pub(crate) fn of(text: &str) -> Self {
-        let digest = Digest::of(text.as_bytes());
+        Self::of_parts([text])
+    }
+
+    /// The hash of texts that follow each other.
+    pub(crate) fn of_parts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let digest = Digest::of_parts(texts.into_iter().map(str::as_bytes));
         let half = digest.as_bytes().first_chunk::<16>().copied().unwrap_or_default();
         Self(u128::from_be_bytes(half))
     }
@@ -93,6 +98,9 @@ const BUCKET_BITS: u32 = 7;
 const BUCKETS: usize = 1 << BUCKET_BITS;
 /// Bytes of an entry: a hash, and a number.
 const ENTRY: usize = 24;
+/// Entries of a block.
+const BLOCK: usize = 256;
+const BLOCK_BYTES: u64 = (BLOCK * ENTRY) as u64;
 
 /// Hashes with a number each, by the hundred million: they lie in a temporary file, of which a
 /// hundredth is in memory at a time.
@@ -103,17 +111,27 @@ pub(crate) struct KeyIndex {
     starts: Vec<u64>,
 }
 
-/// What an index is built with.
+/// What an index is built with: entries by bucket, which go to a temporary file block by block.
 pub(crate) struct KeyIndexBuilder {
-    buckets: Vec<BufWriter<File>>,
-    counts: Vec<u64>,
+    file: File,
+    /// Blocks that are in the file.
+    blocks: u64,
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Default)]
+struct Bucket {
+    /// Which blocks of the file are its own.
+    blocks: Vec<u64>,
+    /// The entries that are not yet a block.
+    open: Vec<(KeyHash, u64)>,
 }
 
 impl KeyIndex {
     pub(crate) fn builder() -> Result<KeyIndexBuilder, BackfillError> {
-        let bucket = || Ok(BufWriter::with_capacity(ENTRY * 256, tempfile::tempfile()?));
-        let buckets: io::Result<Vec<_>> = (0..BUCKETS).map(|_| bucket()).collect();
-        Ok(KeyIndexBuilder { buckets: buckets.map_err(scratch)?, counts: vec![0; BUCKETS] })
+        let file = tempfile::tempfile().map_err(scratch)?;
+        let buckets = (0..BUCKETS).map(|_| Bucket::default()).collect();
+        Ok(KeyIndexBuilder { file, blocks: 0, buckets })
     }
 
     /// The number of a hash: the least, where there are several.
@@ -141,16 +159,17 @@ impl KeyIndex {
 
 impl KeyIndexBuilder {
     pub(crate) fn add(&mut self, hash: KeyHash, number: u64) -> Result<(), BackfillError> {
-        let bucket = hash.bucket();
-        if let (Some(writer), Some(count)) =
-            (self.buckets.get_mut(bucket), self.counts.get_mut(bucket))
-        {
-            let key = hash.0.to_be_bytes();
-            let written =
-                writer.write_all(&key).and_then(|()| writer.write_all(&number.to_be_bytes()));
-            written.map_err(scratch)?;
-            *count += 1;
+        let Self { file, blocks, buckets } = self;
+        let Some(bucket) = buckets.get_mut(hash.bucket()) else { return Ok(()) };
+        bucket.open.push((hash, number));
+        if bucket.open.len() < BLOCK {
+            return Ok(());
         }
+        let mut block = Vec::with_capacity(BLOCK * ENTRY);
+        bucket.open.drain(..).for_each(|entry| block.extend(bytes(entry)));
+        file.write_all_at(&block, *blocks * BLOCK_BYTES).map_err(scratch)?;
+        bucket.blocks.push(*blocks);
+        *blocks += 1;
         Ok(())
     }
 
@@ -159,9 +178,8 @@ impl KeyIndexBuilder {
         let mut starts = vec![0];
         let mut total = 0;
         self.buckets_in_order(|entries| {
-            for (hash, number) in entries {
-                let written = out.write_all(&hash.0.to_be_bytes());
-                written.and_then(|()| out.write_all(&number.to_be_bytes())).map_err(scratch)?;
+            for entry in entries {
+                out.write_all(&bytes(*entry)).map_err(scratch)?;
             }
             total += entries.len() as u64;
             starts.push(total);
@@ -190,25 +208,35 @@ impl KeyIndexBuilder {
         self,
         mut each: impl FnMut(&[(KeyHash, u64)]) -> Result<(), BackfillError>,
     ) -> Result<(), BackfillError> {
-        for (writer, count) in self.buckets.into_iter().zip(self.counts) {
-            each(&read_back(writer, count).map_err(scratch)?)?;
+        for bucket in self.buckets {
+            each(&bucket.sorted(&self.file).map_err(scratch)?)?;
         }
         Ok(())
     }
 }
 
-fn read_back(writer: BufWriter<File>, count: u64) -> io::Result<Vec<(KeyHash, u64)>> {
-    let mut file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-    io::Seek::rewind(&mut file)?;
-    let mut reader = BufReader::with_capacity(ENTRY * 4096, file);
-    let mut entry = [0; ENTRY];
-    let mut entries = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
-    for _ in 0..count {
-        reader.read_exact(&mut entry)?;
-        entries.push(parts(&entry));
+impl Bucket {
+    fn sorted(self, file: &File) -> io::Result<Vec<(KeyHash, u64)>> {
+        let mut entries = self.open;
+        let mut block = vec![0; BLOCK * ENTRY];
+        entries.reserve_exact(self.blocks.len() * BLOCK);
+        for at in self.blocks {
+            file.read_exact_at(&mut block, at * BLOCK_BYTES)?;
+            let (block, _) = block.as_chunks::<ENTRY>();
+            entries.extend(block.iter().map(parts));
+        }
+        entries.sort_unstable();
+        Ok(entries)
     }
-    entries.sort_unstable();
-    Ok(entries)
+}
+
+fn bytes((hash, number): (KeyHash, u64)) -> [u8; ENTRY] {
+    let mut entry = [0; ENTRY];
+    if let Some((key, place)) = entry.split_first_chunk_mut::<16>() {
+        *key = hash.bytes();
+        place.copy_from_slice(&number.to_be_bytes());
+    }
+    entry
 }
 
 fn parts(entry: &[u8; ENTRY]) -> (KeyHash, u64) {

@@ -11,6 +11,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 use crate::{
     BackfillError, BackfillErrorKind,
     answers::{Answered, Reason},
+    asked::Asked,
 };
 
 /// A running service, and the load that a backfill may put it under.
@@ -35,12 +36,6 @@ pub(crate) struct Remote {
     rate: Option<tokio::sync::Mutex<Instant>>,
     gap: Duration,
     runtime: Handle,
-}
-
-/// What is asked: the JSON of attributes and parameters.
-pub(crate) struct RemoteRequest<'a> {
-    pub(crate) attributes: &'a str,
-    pub(crate) parameters: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -158,18 +153,14 @@ impl Remote {
     /// requests.
     pub(crate) fn answer(
         &self,
-        requests: &[RemoteRequest<'_>],
+        requests: &[Asked<'_>],
         cancel: &Cancel,
     ) -> Result<Vec<Answered>, BackfillError> {
         let all = requests.iter().map(|request| self.one(request, cancel));
         self.runtime.block_on(futures::future::try_join_all(all))
     }
 
-    async fn one(
-        &self,
-        request: &RemoteRequest<'_>,
-        cancel: &Cancel,
-    ) -> Result<Answered, BackfillError> {
+    async fn one(&self, request: &Asked<'_>, cancel: &Cancel) -> Result<Answered, BackfillError> {
         let raw = |text: &str| RawValue::from_string(text.to_owned());
         let wrong = |error: serde_json::Error| failed(&self.address, &error.to_string());
         let attributes = raw(request.attributes).map_err(wrong)?;

@@ -126,7 +126,8 @@ impl Chooser<'_> {
                 });
             }
             let row = before.rows.get(at).copied().flatten();
-            let failed = row.is_none() && self.failed.contains(&KeyHash::of(key));
+            let failed =
+                row.is_none() && !self.failed.is_empty() && self.failed.contains(&KeyHash::of(key));
             let why = match row {
                 _ if documents.selected.is_some_and(|all| !(all.is_valid(at) && all.value(at))) => {
                     Why::NotSelected

@@ -35,6 +35,13 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Digests bytes that lie in several places as if they followed each other.
+    #[must_use]
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let hasher = parts.into_iter().fold(Sha256::new(), Sha256::chain_update);
+        Self(hasher.finalize().into())
+    }
+
     /// Digests a value by its [`canonical_json`].
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use arrow_array::{
@@ -54,6 +55,8 @@ pub(crate) struct Made {
     pub(crate) counts: Counts,
     /// Requests that the model was asked, identical ones once.
     pub(crate) asked: u64,
+    /// How long it took to answer them.
+    pub(crate) asking: Duration,
 }
 
 /// A row of a part: the document, and where its answer is. That is one of two lists, what was
@@ -196,7 +199,7 @@ impl Work<'_> {
             .filter(|(_, choice)| matches!(choice, Choice::Enrich(_)))
             .map(|(row, _)| row)
             .collect();
-        let (answers, repeated) = self.answer(project, chunk, enriched, &todo)?;
+        let (answers, repeated, asking) = self.answer(project, chunk, enriched, &todo)?;
         let mut counts = Counts { rows: chunk.rows() as u64, repeated, ..Counts::default() };
         let mut predictions: Vec<Prediction> = Vec::new();
         let mut inputs: Vec<KeyHash> = Vec::new();
@@ -232,18 +235,18 @@ impl Work<'_> {
             true => None,
             false => Some(self.rejects(chunk, &rejected)?),
         };
-        Ok(Made { batch, rejects, counts, asked })
+        Ok(Made { batch, rejects, counts, asked, asking })
     }
 
     /// Answers documents, identical inputs once: each with what names its input. Also says how many
-    /// were answered with another's.
+    /// were answered with another's, and how long the model took.
     fn answer(
         &self,
         project: &ProjectJob,
         chunk: &Chunk,
         enriched: &BTreeMap<String, EnrichedRows>,
         todo: &[usize],
-    ) -> Result<(Vec<(KeyHash, Answered)>, u64), BackfillError> {
+    ) -> Result<(Vec<(KeyHash, Answered)>, u64, Duration), BackfillError> {
         let job = self.job;
         let requests = Requests::new(job, project, chunk, enriched);
         let mut asked = AskedList::default();
@@ -273,13 +276,16 @@ impl Work<'_> {
         let repeated = (todo.len() - asked.len() + reused) as u64;
         let open: Vec<usize> =
             (0..).zip(&answers).filter(|(_, answer)| answer.is_none()).map(|(at, _)| at).collect();
+        let mut asking = Duration::ZERO;
         for some in open.chunks(BATCH) {
             self.cancel.check()?;
+            let started = Instant::now();
             let requests: Vec<Asked<'_>> = some.iter().filter_map(|at| asked.get(*at)).collect();
             let answered = match &project.remote {
                 None => predict(project, &requests),
                 Some(remote) => remote.answer(&requests, self.cancel)?,
             };
+            asking += started.elapsed();
             for (at, answer) in some.iter().zip(answered) {
                 if let Some((id, true)) = ids.get(*at) {
                     self.answers.put(*id, &answer);
@@ -294,7 +300,7 @@ impl Work<'_> {
             found.unwrap_or_else(|| Err(no_answer()))
         };
         let answer = |(id, place)| (id, answer(place));
-        Ok((places.into_iter().map(answer).collect(), repeated))
+        Ok((places.into_iter().map(answer).collect(), repeated, asking))
     }
 
     /// The rows of a part.

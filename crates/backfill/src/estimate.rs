@@ -123,7 +123,9 @@ struct Measured {
     rows: f64,
     /// Documents that were to be done.
     todo: f64,
-    /// Without those that a part takes whatever is in it.
+    /// Seconds that the model took.
+    asking: f64,
+    /// Seconds that all else took, without those that a part takes whatever is in it.
     seconds: f64,
     /// Rows of the part, and its bytes beyond those of an empty one.
     kept: f64,
@@ -142,12 +144,16 @@ impl Job {
         // A block takes long enough to be measured, and no longer: of a fast model it is large.
         let probe: Vec<Span> = self.blocks(&todo, BLOCK).into_iter().take(PROBES).collect();
         let probed = self.measure(&probe, &parts, 1, watch)?;
-        let took = probed.iter().flatten().map(|block| block.seconds).sum::<f64>();
+        let took = probed.iter().flatten().map(|block| block.asking + block.seconds).sum::<f64>();
         let blocks = self.blocks(&todo, block_rows(took / probed.len().max(1) as f64));
-        let measured = self.measure(&blocks, &parts, threads, watch)?;
+        // A chunk is done by one thread.
+        let at_work = threads.clamp(1, todo.len().max(1));
+        let measured = self.measure(&blocks, &parts, at_work, watch)?;
         let sampled = blocks.iter().take(measured.len()).map(|block| block.rows).sum();
-        let estimate = self.conclude(projects, &measured, &parts, reading, threads);
-        Ok(Estimate { sampled, ..estimate })
+        let rounds = todo.len().div_ceil(at_work);
+        let share = ratio_of(rounds.max(1), todo.len().max(1));
+        let estimate = self.conclude(projects, &measured, &parts, reading, share);
+        Ok(Estimate { sampled, threads, ..estimate })
     }
 
     /// What a part of a project takes that has no rows.
@@ -329,21 +335,23 @@ impl Job {
         measured: &[Vec<Measured>],
         parts: &[EmptyPart],
         reading: f64,
-        threads: usize,
+        share: f64,
     ) -> Estimate {
-        let (chunks, threads_share) = (self.spans.len() as f64, 1.0 / threads.max(1) as f64);
+        let chunks = self.spans.len() as f64;
         let keeping: f64 = parts.iter().map(|part| part.encode + part.keep).sum();
         let once: f64 = parts.iter().map(|part| part.once).sum();
-        let mut seconds = Range::about((reading + keeping * chunks) * threads_share + once);
+        let mut seconds = Range::about((reading + keeping * chunks) * share + once);
         let mut bytes = Range::about(parts.iter().map(|part| part.bytes * chunks).sum());
         let unique = self.survey.distinct as f64 / self.survey.rows.max(1) as f64;
         for (at, told) in projects.iter_mut().enumerate() {
             let own: Vec<Measured> =
                 measured.iter().filter_map(|block| block.get(at)).copied().collect();
-            let todo = told.todo as f64 * unique;
-            let time = ratio(own.iter().map(|block| (block.rows, block.seconds)));
+            let todo = told.todo as f64;
+            let asking = ratio(own.iter().map(|block| (block.rows, block.asking)));
+            let time = ratio(own.iter().map(|block| (block.todo, block.seconds)));
+            let time = asking.times(unique).plus(time);
             told.rows_per_second = (time.value > 0.0).then(|| 1.0 / time.value);
-            seconds = seconds.plus(time.times(todo * threads_share));
+            seconds = seconds.plus(time.times(todo * share));
             let size = ratio(own.iter().map(|block| (block.kept, block.bytes)));
             // Of what is done, some is rejected: that leaves no row.
             let left = ratio(own.iter().map(|block| (block.todo, block.kept)));
@@ -359,7 +367,7 @@ impl Job {
             projects,
             seconds,
             bytes,
-            threads,
+            threads: 0,
             sampled: 0,
         }
     }
@@ -380,11 +388,13 @@ impl Work<'_> {
             project.place.size(&file)?;
             part.place.replace(&file, part_of_it)?;
             let seconds = started.elapsed().as_secs_f64();
+            let asking = made.asking.as_secs_f64();
             #[expect(clippy::cast_precision_loss, reason = "counts of some documents")]
             all.push(Measured {
                 rows: made.asked as f64,
                 todo: (made.asked + made.counts.repeated) as f64,
-                seconds: (seconds - part.encode - part.keep).max(0.0),
+                asking,
+                seconds: (seconds - asking - part.encode - part.keep).max(0.0),
                 kept: made.batch.num_rows() as f64,
                 bytes: (bytes as f64 - part.bytes).max(0.0),
             });
@@ -419,6 +429,11 @@ impl Range {
         let Self { value, low, high } = self;
         Self { value: value * factor, low: low * factor, high: high * factor }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of chunks")]
+const fn ratio_of(some: usize, all: usize) -> f64 {
+    some as f64 / all as f64
 }
 
 /// The ratio of the sums of pairs, with its interval: Cochran, Sampling Techniques, chapter 6.

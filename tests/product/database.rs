@@ -4,12 +4,15 @@ use std::{
     fs,
     io::Write,
     net::TcpListener,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
-use crate::support::{Workspace, signal, until, wait};
+use crate::{
+    secured::Certificate,
+    support::{Workspace, signal, until, wait},
+};
 
 pub const USER: &str = "mesh";
 pub const PASSWORD: &str = "hunter2-of-the-tests";
@@ -18,12 +21,29 @@ pub const PASSWORD: &str = "hunter2-of-the-tests";
 pub struct Server {
     folder: tempfile::TempDir,
     pub port: u16,
+    settings: &'static [&'static str],
     child: Option<Child>,
 }
 
 impl Server {
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// A server that is reached by TLS only, with a certificate.
+    pub fn start_secured(certificate: &Certificate) -> Self {
+        Self::start_with(Some(certificate))
+    }
+
+    fn start_with(certificate: Option<&Certificate>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        if let Some(certificate) = certificate {
+            for (name, text) in [("tls.crt", &certificate.chain), ("tls.key", &certificate.key)] {
+                fs::write(folder.path().join(name), text).unwrap();
+            }
+            let mode = fs::Permissions::from_mode(0o600);
+            fs::set_permissions(folder.path().join("tls.key"), mode).unwrap();
+        }
         let words = folder.path().join("password");
         fs::write(&words, PASSWORD).unwrap();
         if is_root() {
@@ -39,8 +59,21 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut settings: &[&str] = &[];
+        if certificate.is_some() {
+            settings = &[
+                "-c",
+                "ssl=on",
+                "-c",
+                "ssl_cert_file=../tls.crt",
+                "-c",
+                "ssl_key_file=../tls.key",
+            ];
+            let rules = folder.path().join("data/pg_hba.conf");
+            fs::write(rules, "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+        }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { folder, port, child: None };
+        let mut server = Self { folder, port, settings, child: None };
         server.resume();
         server
     }
@@ -55,6 +88,7 @@ impl Server {
             .args(["-p", &self.port.to_string()])
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
             .args(["-c", "max_connections=40", "-c", "shared_buffers=32MB"])
+            .args(self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -4,16 +4,22 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use async_nats::jetstream::{self, context::GetStreamErrorKind, stream::Config};
+use async_nats::{
+    ConnectOptions,
+    jetstream::{self, context::GetStreamErrorKind, stream::Config},
+};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::{Ran, Workspace, reviews, run, signal, until, wait};
+use crate::{
+    secured::{self, Certificate},
+    support::{Ran, Workspace, reviews, run, signal, until, wait},
+};
 
 /// How often a follower is killed.
 const KILLS: u64 = 60;
@@ -22,18 +28,33 @@ const MANIFEST: &str = "projects/reviews/project.toml";
 /// A server on a free port, with a store of its own; it ends when dropped.
 pub struct Server {
     folder: tempfile::TempDir,
+    secret: Option<Secret>,
     child: Child,
     pub port: u16,
     runtime: Runtime,
     context: Option<jetstream::Context>,
 }
 
+/// Who may ask a server, which is reached by TLS only.
+pub struct Secret {
+    pub certificate: Certificate,
+    pub user: &'static str,
+    pub password: &'static str,
+}
+
 impl Server {
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    pub fn start_with(secret: Option<Secret>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let child = serve(folder.path(), -1);
+        if let Some(Secret { certificate, .. }) = &secret {
+            certificate.write(folder.path());
+        }
+        let child = serve(folder.path(), -1, secret.as_ref());
         let runtime = Runtime::new().unwrap();
-        let mut server = Self { folder, child, port: 0, runtime, context: None };
+        let mut server = Self { folder, secret, child, port: 0, runtime, context: None };
         let ports = server.folder.path().join(format!("nats-server_{}.ports", server.child.id()));
         until("the server tells its port", || {
             let text = fs::read_to_string(&ports).unwrap_or_default();
@@ -48,10 +69,16 @@ impl Server {
 
     fn connect(&mut self) {
         let address = format!("127.0.0.1:{}", self.port);
+        let mut options = ConnectOptions::new();
+        if let Some(Secret { user, password, .. }) = &self.secret {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            options = options.user_and_password((*user).into(), (*password).into());
+            options = options.require_tls(true).add_root_certificates(self.authority());
+        }
         let mut context = None;
         until("the server answers", || {
             context = self.runtime.block_on(async {
-                let client = async_nats::connect(&address).await.ok()?;
+                let client = options.clone().connect(&address).await.ok()?;
                 let context = jetstream::new(client);
                 // That there is no such stream, only JetStream says.
                 let told = context.get_stream("none").await.map(drop).err()?.kind();
@@ -60,6 +87,11 @@ impl Server {
             context.is_some()
         });
         self.context = context;
+    }
+
+    /// The certificate of who vouches for it.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join(secured::AUTHORITY)
     }
 
     fn context(&self) -> &jetstream::Context {
@@ -113,7 +145,7 @@ impl Server {
     }
 
     fn begin(&mut self) {
-        self.child = serve(self.folder.path(), self.port.into());
+        self.child = serve(self.folder.path(), self.port.into(), self.secret.as_ref());
         self.connect();
     }
 
@@ -152,8 +184,13 @@ impl Drop for Server {
     }
 }
 
-fn serve(folder: &Path, port: i32) -> Child {
-    Command::new("nats-server")
+fn serve(folder: &Path, port: i32, secret: Option<&Secret>) -> Child {
+    let mut command = Command::new("nats-server");
+    if let Some(Secret { user, password, .. }) = secret {
+        command.args(["--user", user, "--pass", password, "--tls", "--tlscert"]);
+        command.arg(folder.join(secured::CHAIN)).arg("--tlskey").arg(folder.join(secured::KEY));
+    }
+    command
         .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
         .arg(folder.join("store"))
         .arg("--ports_file_dir")
@@ -177,7 +214,7 @@ pub fn documents(first: usize, count: usize) -> Vec<String> {
 }
 
 /// A workspace whose project `reviews` is trained, and an archive `mail` in a folder.
-fn with_archive(before: usize) -> Workspace {
+pub fn with_archive(before: usize) -> Workspace {
     let workspace = Workspace::with_reviews(240);
     workspace.edit(MANIFEST, "[serve]", "[backfill]\ninput = { content = \"text\" }\n\n[serve]");
     workspace.mesh(["run", "reviews"]).ok();
@@ -198,7 +235,7 @@ fn newer(workspace: &Workspace) {
 }
 
 /// `mesh backfill follow mail` with more.
-fn follow(workspace: &Workspace, more: &[&str]) -> Command {
+pub fn follow(workspace: &Workspace, more: &[&str]) -> Command {
     let mut command = workspace.command(["backfill", "follow", "mail"]);
     command.args(more);
     command

@@ -32,7 +32,10 @@ fn rows(first: usize, count: usize) -> String {
 /// A server with a table `mail` of so many documents, and a workspace with it as an archive and a
 /// trained project `reviews`.
 pub fn with_table(count: usize) -> (Server, Workspace) {
-    let server = Server::start();
+    with_table_of(Server::start(), count)
+}
+
+pub fn with_table_of(server: Server, count: usize) -> (Server, Workspace) {
     server.sql(&format!(
         "CREATE TABLE mail (id bigint PRIMARY KEY, text text, lang text, stars text);\n\
          COPY mail FROM STDIN;\n{}\\.\n",

@@ -1,4 +1,4 @@
-use std::error::Error as StdError;
+use std::{error::Error as StdError, io};
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -35,6 +35,9 @@ pub enum PostgresErrorKind {
         /// The user.
         user: String,
     },
+    /// Nobody whom we know vouches for the server.
+    #[error("the certificate of the server at {0} is not trusted")]
+    Untrusted(String),
     /// There is no such database.
     #[error("the server at {server} has no database `{database}`")]
     NoDatabase {
@@ -116,7 +119,11 @@ impl PostgresError {
             }
             Kind::Refused { .. } => {
                 "set PGPASSWORD or write ~/.pgpass, and see that pg_hba.conf lets the user in from \
-                 here"
+                 here; where it wants TLS, do not turn that off by `sslmode` or PGSSLMODE"
+            }
+            Kind::Untrusted(_) => {
+                "name the file with the certificate of its authority: `&sslrootcert=FILE` in the \
+                 URL, or PGSSLROOTCERT"
             }
             Kind::NoDatabase { .. } => "correct the database in the URL: postgres://host/database",
             Kind::NoTable { .. } => {
@@ -171,6 +178,7 @@ impl PostgresError {
             Some("42501") => Kind::Forbidden { user: address.user().into(), what: what.into() },
             Some("2BP01") => Kind::Needed { what: what.into(), by: detail(&error) },
             Some("55P03" | "40P01") => Kind::Busy("what would be changed".into()),
+            None if is_untrusted(&error) => Kind::Untrusted(server),
             None if is_lost(&error) => Kind::Away(server),
             Some(_) if is_lost(&error) => Kind::Away(server),
             _ => Kind::Statement(what.into()),
@@ -207,10 +215,20 @@ pub(crate) fn code(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
+/// Whether a server was reached and its certificate refused.
+fn is_untrusted(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+        _ => false,
+    }
+}
+
 /// Whether the connection is gone, or could not be made, for a reason that may pass.
 pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     use sqlx::Error;
     match error {
+        _ if is_untrusted(error) => false,
         Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => true,
         // The server shuts down, starts, or has no place for another connection.
         Error::Database(_) => code(error).is_some_and(|code| {

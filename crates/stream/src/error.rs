@@ -31,6 +31,9 @@ pub enum StreamErrorKind {
     /// The server does not let us in.
     #[error("{0} does not let us in")]
     Denied(String),
+    /// Nobody whom we know vouches for the server.
+    #[error("the certificate of {0} is not trusted")]
+    Untrusted(String),
     /// There is no such log.
     #[error("{0}")]
     Unknown(String),

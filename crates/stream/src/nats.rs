@@ -1,12 +1,14 @@
 //! JetStream, the logs of NATS.
 
 use std::{
+    error::Error as _,
     future::Future,
+    io, iter,
     time::{Duration, Instant},
 };
 
 use async_nats::{
-    Client, ConnectErrorKind, ConnectOptions,
+    Client, ConnectError, ConnectErrorKind, ConnectOptions,
     jetstream::{self, context::GetStreamErrorKind, stream::Stream},
 };
 use tokio::runtime::Handle;
@@ -62,6 +64,11 @@ impl Nats {
                              credentials by {CREDENTIALS}"
                         );
                         (StreamErrorKind::Denied(shown.clone()), help)
+                    }
+                    _ if is_untrusted(&error) => {
+                        let help = "name the file with the certificate of its authority by \
+                                    SSL_CERT_FILE";
+                        (StreamErrorKind::Untrusted(shown.clone()), help.to_owned())
                     }
                     _ => {
                         let help = "see that it runs there, with JetStream: nats-server -js";
@@ -151,6 +158,17 @@ impl Nats {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// Whether a server was reached and its certificate refused.
+fn is_untrusted(error: &ConnectError) -> bool {
+    let first = error.source();
+    iter::successors(first, |error| (*error).source()).any(|error| {
+        let io = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let inner = io.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let told = inner.or_else(|| error.downcast_ref::<rustls::Error>());
+        matches!(told, Some(rustls::Error::InvalidCertificate(_)))
+    })
 }
 
 async fn options(url: &LogUrl) -> Result<ConnectOptions, StreamError> {

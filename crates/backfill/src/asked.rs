@@ -51,6 +51,11 @@ impl<'a> Requests<'a> {
 }
 
 impl AskedList {
+    /// A list for so many bytes of documents: what is asked is not much longer.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes + bytes / 8), places: Vec::new() }
+    }
+
     /// Adds what a document is asked as; gives what tells it from all else that a project is asked.
     pub(crate) fn push(&mut self, requests: &Requests<'_>, row: usize) -> KeyHash {
         let Requests { project: ProjectJob { plan, schema, .. }, sources } = requests;

@@ -249,7 +249,7 @@ impl Work<'_> {
     ) -> Result<(Vec<(KeyHash, Answered)>, u64, Duration), BackfillError> {
         let job = self.job;
         let requests = Requests::new(job, project, chunk, enriched);
-        let mut asked = AskedList::default();
+        let mut asked = AskedList::with_room(chunk.batch.get_array_memory_size());
         let mut ids: Vec<(KeyHash, bool)> = Vec::new();
         let mut known: HashMap<KeyHash, usize> = HashMap::new();
         let mut places = Vec::with_capacity(todo.len());

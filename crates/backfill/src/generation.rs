@@ -16,8 +16,8 @@ use mesh_archive::Span;
 use mesh_core::{Digest, ModelVersion, ProjectName};
 use mesh_dataset::guarded;
 use parquet::{
-    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
-    basic::{Compression, ZstdLevel},
+    arrow::{ArrowSchemaConverter, ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    basic::{Compression, Type, ZstdLevel},
     file::{metadata::KeyValue, properties::WriterProperties},
     schema::types::ColumnPath,
 };
@@ -392,7 +392,7 @@ pub(crate) fn encode(
         KeyValue::new(PART_COUNTS.to_owned(), told),
     ];
     let level = ZstdLevel::try_new(1).unwrap_or_default();
-    let properties = WriterProperties::builder()
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         // One value each: there is nothing to compress, and a compressor takes time to make ready.
         .set_column_compression(ColumnPath::from(MODEL_VERSION), Compression::UNCOMPRESSED)
@@ -400,9 +400,22 @@ pub(crate) fn encode(
         .set_column_compression(ColumnPath::from(ENRICHED_AT), Compression::UNCOMPRESSED)
         // Hardly one is there twice.
         .set_column_dictionary_enabled(ColumnPath::from(INPUT_DIGEST), false)
-        .set_key_value_metadata(Some(facts))
-        .build();
+        .set_key_value_metadata(Some(facts));
+    if let Some(key) = batch.schema_ref().fields().first() {
+        let key = ColumnPath::from(key.name().as_str());
+        properties = properties.set_column_dictionary_enabled(key, false);
+    }
     let write = || {
+        // Scores hardly become smaller.
+        let leaves = ArrowSchemaConverter::new().convert(batch.schema_ref())?;
+        for leaf in leaves.columns() {
+            if let Type::FLOAT | Type::DOUBLE = leaf.physical_type() {
+                properties = properties
+                    .set_column_dictionary_enabled(leaf.path().clone(), false)
+                    .set_column_compression(leaf.path().clone(), Compression::UNCOMPRESSED);
+            }
+        }
+        let properties = properties.build();
         let mut bytes = Vec::new();
         let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
         writer.write(batch)?;

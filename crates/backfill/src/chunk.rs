@@ -75,6 +75,16 @@ struct Answers<'a> {
     rows: &'a [PartRow],
 }
 
+/// What became of the documents that were to be answered.
+struct AnsweredRows {
+    /// Each with what names its input.
+    rows: Vec<(KeyHash, Answered)>,
+    /// How many were answered with another's.
+    repeated: u64,
+    /// How long the model took.
+    asking: Duration,
+}
+
 /// Requests answered in one call of a model.
 const BATCH: usize = 64;
 
@@ -199,7 +209,8 @@ impl Work<'_> {
             .filter(|(_, choice)| matches!(choice, Choice::Enrich(_)))
             .map(|(row, _)| row)
             .collect();
-        let (answers, repeated, asking) = self.answer(project, chunk, enriched, &todo)?;
+        let AnsweredRows { rows: answers, repeated, asking } =
+            self.answer(project, chunk, enriched, &todo)?;
         let mut counts = Counts { rows: chunk.rows() as u64, repeated, ..Counts::default() };
         let mut predictions: Vec<Prediction> = Vec::new();
         let mut inputs: Vec<KeyHash> = Vec::new();
@@ -238,15 +249,14 @@ impl Work<'_> {
         Ok(Made { batch, rejects, counts, asked, asking })
     }
 
-    /// Answers documents, identical inputs once: each with what names its input. Also says how many
-    /// were answered with another's, and how long the model took.
+    /// Answers documents, identical inputs once.
     fn answer(
         &self,
         project: &ProjectJob,
         chunk: &Chunk,
         enriched: &BTreeMap<String, EnrichedRows>,
         todo: &[usize],
-    ) -> Result<(Vec<(KeyHash, Answered)>, u64, Duration), BackfillError> {
+    ) -> Result<AnsweredRows, BackfillError> {
         let job = self.job;
         let requests = Requests::new(job, project, chunk, enriched);
         let mut asked = AskedList::with_room(chunk.batch.get_array_memory_size());
@@ -300,7 +310,7 @@ impl Work<'_> {
             found.unwrap_or_else(|| Err(no_answer()))
         };
         let answer = |(id, place)| (id, answer(place));
-        Ok((places.into_iter().map(answer).collect(), repeated, asking))
+        Ok(AnsweredRows { rows: places.into_iter().map(answer).collect(), repeated, asking })
     }
 
     /// The rows of a part.

@@ -23,6 +23,7 @@ mod cluster;
 mod columns;
 mod cutover;
 mod difference;
+mod enricher;
 mod error;
 mod estimate;
 mod export;
@@ -50,6 +51,7 @@ pub use cluster::Cluster;
 pub use columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION};
 pub use cutover::{Collected, Moved, Removal};
 pub use difference::{Differences, GateFinding, Gates, ProjectDifference};
+pub use enricher::Enricher;
 pub use error::{BackfillError, BackfillErrorKind, Ending};
 pub use estimate::{Estimate, ProjectEstimate, Range};
 pub use export::{Exported, Rejected};
@@ -57,7 +59,7 @@ pub use follow::{
     Follow, FollowLimits, FollowReport, Followed, FollowedProject, Keep, Newer, Refused,
 };
 pub use generation::{Counts, GenerationManifest, Part};
-pub use job::{Enricher, Job, Selection};
+pub use job::{Job, Selection};
 pub use keys::FileStamp;
 pub use plan::{Only, Plan, ProjectPlan};
 pub use pointer::{Current, LiveGeneration};

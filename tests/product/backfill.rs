@@ -428,6 +428,13 @@ fn archives_of_every_format() {
         assert_eq!(rows.len(), 300, "{name}");
         assert!(rows.values().all(|row| row["reviews.labels"].is_array()), "{name}");
     }
+    // What JSON tells of a document is exported as it is.
+    let told = workspace_live(&workspace, "parts");
+    for line in &lines {
+        let row = &told[&line["id"].to_string()];
+        let told = line.as_object().unwrap().iter().all(|(name, value)| row[name] == *value);
+        assert!(told, "{line} became {row}");
+    }
     // As Parquet, from what an export left; its own columns are those of the export.
     workspace.mesh(["backfill", "export", "comma", "--output", "all.parquet"]).ok();
     workspace.mesh(["new", "archive", "columns", "--data", "all.parquet", "--key", "id"]).ok();

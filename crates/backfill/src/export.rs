@@ -118,6 +118,7 @@ impl OpenArchive {
         for span in marks.spans(SPAN) {
             watch.cancel.check()?;
             let batch = self.joined(&columns, &span, &live, &files, &mut exported)?;
+            let batch = if format == Some(Format::Parquet) { texts(&batch)? } else { batch };
             let writer = match &mut writer {
                 Some(writer) => writer,
                 none => {
@@ -175,16 +176,8 @@ impl OpenArchive {
             (0..rows).map(|row| text_in(&documents, key, row)).collect();
         let (mut fields, mut arrays) = (Vec::new(), Vec::new());
         for (field, column) in schema.fields().iter().zip(documents.columns()) {
-            // What JSONL holds is JSON: it is written as text where it is text.
-            let is_json = field.metadata().contains_key("mesh");
             fields.push(field.as_ref().clone());
             arrays.push(Arc::clone(column));
-            if is_json && let (Some(field), Some(array)) = (fields.last_mut(), arrays.last_mut()) {
-                let text = |row| text_of(column.as_ref(), field, row).map(|text| text.into_owned());
-                let texts: StringArray = (0..rows).map(text).collect();
-                *array = Arc::new(texts) as ArrayRef;
-                field.set_metadata(HashMap::new());
-            }
         }
         exported.rows += rows as u64;
         let mut seen = std::collections::HashSet::new();
@@ -245,6 +238,23 @@ impl OpenArchive {
         }
         Ok(all)
     }
+}
+
+/// Rows for a format that knows no JSON: that is written as text where it is text.
+fn texts(batch: &RecordBatch) -> Result<RecordBatch, BackfillError> {
+    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        if !field.metadata().contains_key("mesh") {
+            fields.push(field.as_ref().clone());
+            arrays.push(Arc::clone(column));
+            continue;
+        }
+        let text = |row| text_of(column.as_ref(), field, row);
+        let texts: StringArray = (0..batch.num_rows()).map(text).collect();
+        fields.push(field.as_ref().clone().with_metadata(HashMap::new()));
+        arrays.push(Arc::new(texts) as ArrayRef);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(damaged)
 }
 
 impl Writer {

@@ -42,9 +42,20 @@ async function settled(page) {
   await page.waitForFunction(() => {
     const main = document.querySelector('main')
     const text = main?.innerText ?? ''
-    return document.querySelector('h1') && !/Loading…|Asking the model|Comparing…/.test(text) &&
+    return document.querySelector('h1') && main.getAttribute('aria-busy') === 'false' && !/Loading…|Asking the model|Comparing…/.test(text) &&
       (!document.querySelector('.answer') || document.querySelector('[data-answer], [role=alert], .answer p'))
   })
+}
+
+/** Goes to a page as a link does, without a load. */
+async function visit(page, address) {
+  await page.evaluate((address) => {
+    const link = Object.assign(document.createElement('a'), { href: address })
+    document.body.append(link)
+    link.click()
+    link.remove()
+  }, address)
+  await page.waitForFunction((address) => location.pathname === address, address)
 }
 
 async function accessible(page, where) {
@@ -76,9 +87,7 @@ async function look() {
     await page.goto(`${base}/`)
     for (const view of views) {
       const where = `${view || 'mesh'} ${name}`
-      await page.evaluate((view) => (location.hash = `#/${view}`), view)
-      await page.waitForFunction((view) => location.hash.startsWith(`#/${view}`), view)
-      await page.waitForTimeout(30)
+      await visit(page, `/${view}`)
       await settled(page)
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
       assert(wide <= 0, `${where} is ${wide} pixels too wide`)
@@ -125,7 +134,7 @@ async function first() {
   assert.equal(await page.evaluate(() => document.activeElement?.id), 'main')
   await page.keyboard.press('Tab')
   await page.keyboard.press('Enter')
-  await page.waitForFunction(() => location.hash.length > 2)
+  await page.waitForFunction(() => location.pathname.length > 2)
   // The switch goes round, and is remembered.
   const theme = () => page.evaluate(() => document.documentElement.dataset.theme ?? 'auto')
   const toggle = page.getByRole('button', { name: /Theme/ })
@@ -141,7 +150,7 @@ async function first() {
 
 async function labels() {
   const page = await open()
-  await page.goto(`${base}/#/reviews`)
+  await page.goto(`${base}/reviews`)
   await settled(page)
   const field = page.locator('#text')
   await field.fill('a lovely box, the best')
@@ -217,30 +226,30 @@ async function tasks() {
   const page = await open()
   // Entities: after an emoji and between scripts of both directions, in two sentences.
   const written = '😀 Anna Weber met them in Oslo.\nמריה Maria left nobody in Lima.'
-  await page.goto(`${base}/#/names?text=${encodeURIComponent(written)}`)
+  await page.goto(`${base}/names#text=${encodeURIComponent(written)}`)
   await page.locator('[data-answer] mark bdi').first().waitFor()
   const marked = await page.locator('[data-answer] mark bdi').allInnerTexts()
   const told = await page.locator('[data-answer] table td:first-child').allInnerTexts()
   assert.deepEqual(marked, told)
   assert(marked.includes('Oslo') && marked.includes('Lima'), `${marked}`)
   // Sentiment, sentence by sentence.
-  await page.goto(`${base}/#/sentiment?text=${encodeURIComponent('It was lovely and great. It was awful and terrible.')}`)
+  await page.goto(`${base}/sentiment#text=${encodeURIComponent('It was lovely and great. It was awful and terrible.')}`)
   await page.locator('mark.negative').waitFor()
   assert.equal(await page.locator('mark.positive').count(), 1)
   // Near-duplicates: what two texts share.
   const one = 'the central bank left its interest rates as they were on monday morning'
   const query = new URLSearchParams({ text: one, text2: `${one}, it said` })
-  await page.goto(`${base}/#/lsh?${query}`)
+  await page.goto(`${base}/lsh#${query}`)
   await page.getByText('of their signatures are the same').waitFor()
   assert.equal(await page.locator('.both mark').first().innerText(), one)
   await page.locator('#second').fill('nothing of the kind was ever written by anybody anywhere')
   await page.getByText('No near-duplicates').waitFor()
   // A vector and its nearest.
-  await page.goto(`${base}/#/vectors?text=good`)
+  await page.goto(`${base}/vectors#text=good`)
   await page.getByText('32 dimensions').waitFor()
   await page.getByText('Nearest of the examples').waitFor()
   // Numbers: a row of a series, then another field.
-  await page.goto(`${base}/#/visits`)
+  await page.goto(`${base}/visits`)
   await page.locator('.chart path.accent[d^=M]').first().waitFor()
   const before = await text(page, '.told')
   await page.getByLabel('price').fill('9')
@@ -248,14 +257,14 @@ async function tasks() {
   assert.deepEqual(page.faults, [])
   // What nobody has is told, not thrown.
   page.expected = true
-  await page.goto(`${base}/#/nothing-here`)
+  await page.goto(`${base}/nothing-here`)
   await page.getByText('has no project').waitFor()
   await page.context().close()
 }
 
 async function quality() {
   const page = await open()
-  await page.goto(`${base}/#/sentiment/quality`)
+  await page.goto(`${base}/sentiment/quality`)
   await settled(page)
   const cell = page.locator('[aria-labelledby=confusion] button.good').first()
   const count = Number(await cell.innerText())
@@ -263,18 +272,18 @@ async function quality() {
   await page.locator('.texts li').first().waitFor()
   assert.equal(await page.locator('.texts li').count(), Math.min(50, count))
   // A manifest chooses panels, their order, and words, which are text.
-  await page.goto(`${base}/#/names/quality`)
+  await page.goto(`${base}/names/quality`)
   // The page before it had other panels.
   await page.waitForFunction(
     () => [...document.querySelectorAll('main h2')].map((h) => h.textContent.trim()).join() === 'Compiled targets,Metrics',
   )
-  await page.goto(`${base}/#/names`)
+  await page.goto(`${base}/names`)
   await page.locator('[data-answer]').waitFor()
   assert.equal(await text(page, 'label[for=text]'), 'Sentence <i>')
   assert.equal(await text(page, '.intro'), '<script>window.ran=1</script>')
   assert.equal(await page.locator('.code, .examples').count(), 0)
   assert.equal(await page.evaluate(() => window.ran), undefined)
-  await page.goto(`${base}/#/reviews/lineage`)
+  await page.goto(`${base}/reviews/lineage`)
   await settled(page)
   await page.getByRole('button', { name: /^model/ }).focus()
   await page.keyboard.press('Enter')
@@ -287,7 +296,7 @@ async function quality() {
 
 async function many() {
   const page = await open({ acceptDownloads: true })
-  await page.goto(`${base}/#/reviews/many`)
+  await page.goto(`${base}/reviews/many`)
   const rows = Array.from({ length: 4_000 }, (_, at) => `${at},"a ${at % 2 ? 'lovely, great' : 'broken ""awful""'} box\nnumber ${at}"`)
   rows[10] = '10,""'
   rows[11] = '11,too,many'
@@ -320,7 +329,7 @@ async function many() {
 
 async function compare() {
   const page = await open()
-  await page.goto(`${base}/#/reviews/versions`)
+  await page.goto(`${base}/reviews/versions`)
   await page.getByText('candidate').waitFor()
   await page.getByText('Canary and shadow traffic are not in this workspace yet').waitFor()
   await page.getByRole('link', { name: 'side by side with production' }).click()
@@ -345,9 +354,9 @@ async function compare() {
   assert.equal(await page.locator('tr.differs').count(), 0)
   // One that there never was, and one that is gone while it is compared.
   page.expected = true
-  await page.goto(`${base}/#/visits/compare?one=1&two=77`)
+  await page.goto(`${base}/visits/compare#one=1&two=77`)
   await page.getByText('there is no version 77').waitFor()
-  await page.goto(`${base}/#/reviews/compare?one=1&two=2&text=usual`)
+  await page.goto(`${base}/reviews/compare#one=1&two=2&text=usual`)
   await page.locator('tr.differs mark').first().waitFor()
   await ask('forget')
   await page.locator('#compared').fill('lovely and awful')
@@ -383,7 +392,7 @@ async function backfills() {
   assert.equal(await page.evaluate(() => JSON.stringify([localStorage, sessionStorage]).includes('some length')), false)
   // One that runs is seen to run, and to end.
   await ask('backfill')
-  await page.goto(`${base}/#/-/backfills`)
+  await page.goto(`${base}/-/backfills`)
   await page.getByRole('link', { name: 'Backfill 3 of mail' }).click()
   await page.getByText('documents per second').waitFor()
   await page.getByText('left').first().waitFor()
@@ -395,7 +404,7 @@ async function backfills() {
 /** Panels of every kind, as a project in Rust may give them, with what people write in them. */
 async function panels() {
   const page = await open()
-  await page.goto(`${base}/#/lsh`)
+  await page.goto(`${base}/lsh`)
   // Those that `lsh` really has, in the order of its manifest, and its words.
   await page.waitForFunction(() => document.querySelectorAll('.answer h3').length === 3)
   const heads = await page.locator('.answer h2, .answer h3').allInnerTexts()
@@ -439,9 +448,9 @@ async function tabs() {
   const page = await open()
   const context = page.context()
   const all = await Promise.all(Array.from({ length: 14 }, () => context.newPage()))
-  await Promise.all(all.map((tab) => tab.goto(`${base}/#/reviews?text=lovely`)))
+  await Promise.all(all.map((tab) => tab.goto(`${base}/reviews#text=lovely`)))
   await Promise.all(all.map((tab) => tab.locator('[data-answer]').waitFor()))
-  await all[0].evaluate(() => (location.hash = '#/'))
+  await all[0].evaluate(() => (location.assign('/')))
   await all[0].waitForFunction(() => document.querySelector('.rps svg path')?.getAttribute('d').includes('L'))
   await context.close()
 }

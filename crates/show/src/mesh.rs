@@ -97,6 +97,16 @@ pub(crate) async fn project(state: &State, shown: &Shown) -> Result<Value, Fault
     }))
 }
 
+/// What a project is asked with: schemas of attributes and parameters, and a sample; nothing if it
+/// is not served here.
+pub(crate) fn contract(shown: &Shown) -> Option<Value> {
+    let openapi: Value = serde_json::from_slice(&shown.service.as_ref()?.openapi()).ok()?;
+    let schemas = openapi.pointer("/components/schemas")?;
+    let sample = schemas.pointer("/PredictRequest/examples/0/data/attributes")?;
+    Some(json!({ "attributes": schemas.get("Attributes")?,
+        "parameters": schemas.get("Parameters")?, "sample": sample }))
+}
+
 /// The figure that a version is known by, with its interval and what the baseline reaches.
 fn headline(record: &VersionRecord) -> Option<Value> {
     let compiled = record.compiled.first().map(|compiled| &compiled.report);

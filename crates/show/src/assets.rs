@@ -66,7 +66,8 @@ mod tests {
     fn what_a_page_loads_is_small_and_is_known_again() {
         let bundle = crate::bundle::Bundle::get();
         let files = bundle.files(&["src/pages/Mesh.svelte"]);
-        let all = files.scripts.iter().chain(&files.styles).chain([&bundle.entry.as_str()]);
+        let entry = bundle.entry.as_str();
+        let all = files.scripts.iter().chain(&files.styles).chain([&entry]);
         let size: usize =
             all.map(|file| FILES.iter().find(|(name, ..)| name == file).unwrap().2.len()).sum();
         assert!(files.scripts.len() > 1 && size < 45_000, "the first page loads {size} bytes");

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::document::{escaped, word, words};
+use crate::document::{VIEWS, escaped, word, words};
 
 /// The header of every page; behind the name of the program that of the project.
 pub(crate) fn header(crumb: &str) -> String {
@@ -44,14 +44,14 @@ pub(crate) fn project(told: &Value, view: &str) -> String {
     if told.get("owner").is_some_and(Value::is_string) {
         let _ = write!(html, " <span>{}{}</span>", word("/owner"), text("owner"));
     }
-    if told.get("served") == Some(&Value::Bool(true)) {
+    if is(told, "served") {
         let api = told.get("api").unwrap_or(&Value::Null);
         let _ = write!(html, " <a href=\"/{name}/v{api}/docs\">{}</a>", word("/docs"));
     }
     let _ = write!(html, "</p> <nav class=\"tabs\" aria-label=\"{name}\">");
-    for (key, label) in words().get("tabs").and_then(Value::as_object).into_iter().flatten() {
+    for (key, _) in VIEWS {
         let current = if key == view { " aria-current=\"page\"" } else { "" };
-        let label = label.as_str().unwrap_or_default();
+        let label = word(&format!("/tabs/{key}"));
         let _ = write!(html, "<a href=\"/{name}/{key}\"{current}>{label}</a> ");
     }
     html.push_str("</nav>");
@@ -60,14 +60,29 @@ pub(crate) fn project(told: &Value, view: &str) -> String {
 
 /// The mesh at a glance: its projects, without what moves.
 pub(crate) fn mesh(glance: &Value) -> String {
-    let projects = glance.get("projects").and_then(Value::as_array);
-    let mut html =
-        format!("<h1>{}</h1> <p class=\"lead muted\">{}</p>", word("/mesh"), word("/loading"));
-    let Some(projects) = projects.filter(|projects| !projects.is_empty()) else { return html };
+    let none = Vec::new();
+    let projects = glance.get("projects").and_then(Value::as_array).unwrap_or(&none);
+    let ready = projects.iter().filter(|project| is(project, "served") && is(project, "ready"));
+    let ready = match ready.count() {
+        all if all == projects.len() => word("/all").to_owned(),
+        some => some.to_string(),
+    };
+    let noun = if projects.len() == 1 { word("/project") } else { word("/projects") };
+    let summary = word("/summary")
+        .replace("{projects}", &format!("{} {noun}", projects.len()))
+        .replace("{ready}", &ready);
+    let mut html = format!(
+        "<h1>{}</h1> <p class=\"lead muted\">{summary} <span class=\"total\">{}</span></p>",
+        word("/mesh"),
+        word("/rate").replace("{rps}", "0")
+    );
+    if projects.is_empty() {
+        return html;
+    }
     // Writing to a string does not fail.
     html.push_str(" <div class=\"projects\"><div class=\"row head\">");
-    for (key, name) in words().get("columns").and_then(Value::as_object).into_iter().flatten() {
-        let _ = write!(html, "<span class=\"{key}\">{}</span>", name.as_str().unwrap_or_default());
+    for key in ["project", "version", "metric", "steps", "rps", "p99"] {
+        let _ = write!(html, "<span class=\"{key}\">{}</span>", word(&format!("/columns/{key}")));
     }
     html.push_str("</div>");
     for project in projects {
@@ -79,24 +94,27 @@ pub(crate) fn mesh(glance: &Value) -> String {
 
 fn row(project: &Value, html: &mut String) {
     let text = |key| escaped(project.get(key).and_then(Value::as_str).unwrap_or_default());
-    let is = |key| project.get(key) == Some(&Value::Bool(true));
-    let ready = if is("ready") { " ready" } else { "" };
-    let version = project.get("production").filter(|version| is("ready") && version.is_number());
+    let served = is(project, "served");
+    let ready = if is(project, "ready") { " ready" } else { "" };
+    let version = match (served, is(project, "ready")) {
+        (false, _) => word("/notServed").to_owned(),
+        (true, false) => word("/notReady").to_owned(),
+        (true, true) => project.get("production").map(ToString::to_string).unwrap_or_default(),
+    };
     let name = text("project");
     let _ = write!(
         html,
         "<div class=\"row\"><div class=\"project\"><a href=\"/{name}/try\">{name}</a> \
          <span class=\"task\">{}</span><p class=\"muted small\" dir=\"auto\">{}</p></div>\
-         <div class=\"version\"><span class=\"dot{ready}\"></span><span>{}</span></div>\
+         <div class=\"version\"><span class=\"dot{ready}\"></span><span>{version}</span></div>\
          <div class=\"metric\">{}</div><div class=\"steps\"></div>",
         task(project),
         text("description"),
-        version.map(ToString::to_string).unwrap_or_default(),
-        headline(project).unwrap_or_default()
+        headline(project).unwrap_or_else(|| unmeasured(project))
     );
     for key in ["rps", "p99"] {
         let _ = write!(html, "<div class=\"{key}\">");
-        if is("served") {
+        if served {
             let name = word(&format!("/columns/{key}"));
             let _ = write!(
                 html,
@@ -123,6 +141,20 @@ fn headline(project: &Value) -> Option<String> {
         "<span class=\"value\">{value}</span> <span class=\"muted small\">{name}</span>\
          <svg width=\"112\" height=\"16\" class=\"interval\"></svg>"
     ))
+}
+
+/// Why a project has no such figure.
+fn unmeasured(project: &Value) -> String {
+    let why = match project.get("production") {
+        _ if !is(project, "has_model") => word("/noModel"),
+        Some(Value::Number(_)) => word("/noMetric"),
+        _ => word("/noVersion"),
+    };
+    format!("<span class=\"muted small\">{why}</span>")
+}
+
+fn is(project: &Value, key: &str) -> bool {
+    project.get(key) == Some(&Value::Bool(true))
 }
 
 fn task(project: &Value) -> String {

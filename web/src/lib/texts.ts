@@ -36,8 +36,11 @@ export const texts = {
   steps: { fresh: 'fresh', stale: 'stale', absent: 'never ran', failed: 'failed' },
   mesh: {
     title: words.mesh,
-    summary: (projects: number, ready: number, rps: string) =>
-      `${plural(projects, 'project')}, ${ready === projects ? 'all' : count(ready)} ready, ${rps} requests per second.`,
+    summary: (projects: number, ready: number) =>
+      words.summary
+        .replace('{projects}', plural(projects, words.project, words.projects))
+        .replace('{ready}', ready === projects ? words.all : count(ready)),
+    rate: (rps: string) => words.rate.replace('{rps}', rps),
     none: 'This workspace has no projects yet. “mesh new project” makes one.',
     picture: 'Traffic',
     pictureAlt: 'Requests to each service and the version that answers',
@@ -46,11 +49,11 @@ export const texts = {
     requests: 'requests',
     perSecond: 'per second',
     version: (n: number) => `version ${n}`,
-    notReady: 'not ready',
-    notServed: 'not served here',
-    noModel: 'needs no model',
-    noVersion: 'no version yet',
-    noMetric: 'nothing measured',
+    notReady: words.notReady,
+    notServed: words.notServed,
+    noModel: words.noModel,
+    noVersion: words.noVersion,
+    noMetric: words.noMetric,
     broken: 'Manifests that cannot be used',
     columns: words.columns,
     interval: (low: string, high: string) => `95% interval ${low} to ${high}`,
@@ -88,6 +91,9 @@ export const texts = {
     copied: 'Copied',
     link: 'Copy link',
     tooLong: 'This text is too long for an address: the link does not hold it.',
+    long: (shown: number, all: number) =>
+      `The first ${count(shown)} of ${count(all)} characters are shown, and all of them are asked.`,
+    empty: 'Empty it',
     cut: (shown: number, all: number) =>
       `The first ${count(shown)} of ${count(all)} characters are drawn.`,
     notServed: 'This project is not served by this process, so nothing answers here.',
@@ -97,6 +103,7 @@ export const texts = {
     none: 'none',
   },
   answers: {
+    moreEntities: (shown: number, all: number) => `The first ${count(shown)} of ${count(all)} entities.`,
     noEntities: 'No entities in this text.',
     noKeywords: 'No keywords in this text.',
     overall: 'Whole text',

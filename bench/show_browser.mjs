@@ -35,7 +35,7 @@ async function open(address, until) {
 // A browser that was just started is slow with its first page, whichever it is.
 const warm = await browser.newPage()
 await warm.goto('about:blank')
-const { page, told } = await open(name === 'mesh' ? `${url}#/sentiment` : url, FORM[name])
+const { page, told } = await open(name === 'mesh' ? `${url}sentiment/try` : url, FORM[name])
 if (name === 'mesh') {
   await page.locator('[data-answer]').waitFor()
   await page.locator('#text').press('Control+End')

@@ -4,7 +4,7 @@
 //! The page takes the place of what is drawn here, so that nothing jumps: both have the classes of
 //! `web/src/shell.css` and the words of `web/src/lib/words.json`. What people wrote is escaped.
 
-use std::{fmt::Write, sync::OnceLock};
+use std::{fmt::Write, sync::OnceLock, time::Duration};
 
 use axum::{
     body::Body,
@@ -16,13 +16,15 @@ use serde_json::Value;
 use crate::{
     bundle::{Bundle, THEME},
     compressed::takes,
-    error::Fault,
+    error::{self, Fault},
     examples, mesh, sketch,
     state::{Shown, State},
 };
 
 /// Examples that the page asks for.
 const EXAMPLES: usize = 12;
+/// A page does not wait longer for them: a dataset is verified when it is first read.
+const SOON: Duration = Duration::from_millis(40);
 
 /// The views of a project in the order of their tabs, and where each is written.
 pub(crate) const VIEWS: [(&str, &str); 7] = [
@@ -127,10 +129,15 @@ async fn draft(state: &State, place: Place<'_>) -> Result<Draft, Fault> {
     let mut draft = Draft { title: name.into(), ..Draft::default() };
     match place {
         Place::Mesh => {
-            let glance = mesh::glance(state).await?;
-            let glance = String::from_utf8_lossy(&glance).into_owned();
-            draft.main = sketch::mesh(&serde_json::from_str(&glance)?);
-            draft.told.push(("/api/v1/mesh".into(), glance));
+            match mesh::glance(state).await {
+                Ok(glance) => {
+                    let glance = String::from_utf8_lossy(&glance).into_owned();
+                    draft.main = sketch::mesh(&serde_json::from_str(&glance)?);
+                    draft.told.push(("/api/v1/mesh".into(), glance));
+                }
+                // Where something cannot be read, the page tells of it.
+                Err(fault) => error::log(fault),
+            }
             draft.sources = vec!["src/pages/Mesh.svelte"];
         }
         Place::Backfills { one } => {
@@ -145,7 +152,10 @@ async fn draft(state: &State, place: Place<'_>) -> Result<Draft, Fault> {
             }];
         }
         Place::Project { shown, view, version } => {
-            project(state, shown, (view, version), &mut draft).await?;
+            if let Err(fault) = project(state, shown, (view, version), &mut draft).await {
+                error::log(fault);
+                draft.told.clear();
+            }
         }
         Place::Nothing => draft.main = format!("<h1>{}</h1>", word("/nothing")),
     }
@@ -170,13 +180,9 @@ async fn project(
     match (view, version) {
         ("try", _) if shown.service.is_some() => {
             let address = format!("{base}/examples?limit={EXAMPLES}");
-            // Series are long, and nothing below them waits for its place.
-            match shown.folder.manifest().project.task {
-                TaskName::Regression => draft.asked.push(address),
-                _ => {
-                    let told = examples::examples(state, shown, EXAMPLES).await?;
-                    draft.told.push((address, told.to_string()));
-                }
+            match soon(state, shown).await {
+                Some(told) => draft.told.push((address, told)),
+                None => draft.asked.push(address),
             }
         }
         ("quality", Some(version)) => draft.asked.push(format!("{base}/versions/{version}")),
@@ -192,6 +198,15 @@ async fn project(
     let source = VIEWS.iter().find(|(known, _)| *known == view).map(|(_, source)| *source);
     draft.sources.extend(source);
     Ok(())
+}
+
+/// Examples, if they are at hand; series are long, and nothing below them waits for its place.
+async fn soon(state: &State, shown: &Shown) -> Option<String> {
+    if shown.folder.manifest().project.task == TaskName::Regression {
+        return None;
+    }
+    let told = tokio::time::timeout(SOON, examples::examples(state, shown, EXAMPLES)).await;
+    told.ok()?.ok().map(|told| told.to_string())
 }
 
 /// Whether a project has such a view.

@@ -100,6 +100,20 @@ fn a_manifest_chooses_panels_examples_and_words() {
     assert!(none["detail"].as_str().unwrap().contains("no panels of its own"));
     drop(serving);
 
+    // A page tells what is wrong with a manifest that it cannot show.
+    let broken = "[project]\nname = \"broken\"\ntask = \"keywords\"\n\n[show]\npanles = []\n";
+    workspace.write("projects/broken/project.toml", broken);
+    let serving = workspace.serve();
+    let told = &serving.get("/api/v1/mesh").json()["broken"][0];
+    assert_eq!(told["project"], "broken");
+    let error = told["error"].as_str().unwrap();
+    for part in ["projects/broken/project.toml, line 6: unknown key `panles`", "mean `panels`"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(!error.contains(workspace.path("").to_str().unwrap()), "{error}");
+    drop(serving);
+    std::fs::remove_dir_all(workspace.path("projects/broken")).unwrap();
+
     // What is not there is named, with what was probably meant.
     for (from, to, told) in [
         ("\"metrics\"]", "\"metrisc\"]", ["there is no panel `metrisc`", "metrics"]),

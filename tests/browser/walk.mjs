@@ -580,6 +580,17 @@ async function tabs() {
   await context.close()
 }
 
+/** A project without a model says so, and answers as soon as it has one. */
+async function late() {
+  const page = await open()
+  await page.goto(`${base}/late/try`)
+  await page.getByText('No model of late is loaded').waitFor()
+  await ask('run')
+  await page.locator('[data-answer] li .name').first().waitFor()
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+}
+
 async function outage() {
   const page = await open()
   await page.goto(`${base}/`)
@@ -643,7 +654,7 @@ async function useAll() {
   }
   await timed(warm)
   await Promise.all([lane([drawn, many, tasks, typed]), lane([labels, quality, panels, first])])
-  await lane([backfills, compare, outage])
+  await lane([late, backfills, compare, outage])
 }
 
 /** A browser that was just started is slow with its first page, whichever it is. */

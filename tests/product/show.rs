@@ -61,6 +61,8 @@ fn workspace() -> Workspace {
     workspace.write("reviews.csv", lines.join("\n"));
     workspace.mesh(["run", "reviews"]).ok();
     workspace.mesh(["model", "promote", "reviews", "2", "--alias", "candidate"]).ok();
+    // One that has no model yet.
+    workspace.mesh(["new", "project", "late", "--data", "reviews.csv", "--label", "stars"]).ok();
     let empty = json!({ "id": "empty", "text": " ", "lang": "en", "stars": "1" });
     workspace.write("mail.jsonl", format!("{}{empty}\n", documents(2_000)));
     let archive = ["new", "archive", "mail", "--data", "mail.jsonl", "--key", "id"];
@@ -103,6 +105,9 @@ fn walk(workspace: &Workspace, what: &str) {
                 let through = ["--all-rows", "--through", &base, "--max-rate", "700", "--quiet"];
                 let mut command = workspace.command(["backfill", "run", "mail", "reviews"]);
                 backfill = Some(command.args(through).stdout(Stdio::null()).spawn().unwrap());
+            }
+            "run" => {
+                workspace.mesh(["run", "late"]).ok();
             }
             "forget" => forget(workspace, "reviews", "2"),
             "count" => {

@@ -68,6 +68,14 @@ def memory(server: subprocess.Popen) -> float:
     return sum(part.memory_info().rss for part in [process, *process.children(True)]) / 1e6
 
 
+def own(server: subprocess.Popen) -> float:
+    """The memory that is a server's alone, in MB: without files, which stay in the page cache."""
+    process = psutil.Process(server.pid)
+    statuses = [Path(f"/proc/{part.pid}/status") for part in [process, *process.children(True)]]
+    lines = [line for status in statuses for line in status.read_text().splitlines()]
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon")) / 1e6
+
+
 def open_pages(server: subprocess.Popen, port: int) -> float:
     """How much the memory grows by pages that are open, in MB."""
     before = memory(server)
@@ -117,6 +125,7 @@ def main() -> None:
                 for name in servers:
                     seen[name].append(browse(name, urls[name]))
             resident = {name: memory(server) for name, server in servers.items()}
+            alone = {name: own(server) for name, server in servers.items()}
             more = open_pages(servers["mesh"], ports["mesh"])
         finally:
             for server in servers.values():
@@ -128,16 +137,16 @@ def main() -> None:
         return median(round[key] for round in seen[name])
 
     print(f"{options.rounds} rounds, medians; nothing cached")
-    print("             drawn ms   form ms    loaded kB   elsewhere   server MB")
+    print("             drawn ms   form ms    loaded kB   elsewhere   server MB   its own MB")
     for name in servers:
         print(f"{name:10} {figure(name, 'drawn'):10.0f} {figure(name, 'form'):9.0f}"
               f" {figure(name, 'bytes') / 1e3:12.1f} {figure(name, 'elsewhere'):11.0f}"
-              f" {resident[name]:11.1f}")
+              f" {resident[name]:11.1f} {alone[name]:12.1f}")
     for name in ("gradio", "streamlit"):
         ratios = [figure("mesh", key) / figure(name, key) for key in ("drawn", "form", "bytes")]
-        ratios.append(resident["mesh"] / resident[name])
+        ratios += [resident["mesh"] / resident[name], alone["mesh"] / alone[name]]
         told = ", ".join(f"{ratio:.3f}" for ratio in ratios)
-        print(f"mesh / {name}: drawn, form, loaded, memory: {told}")
+        print(f"mesh / {name}: drawn, form, loaded, memory, its own: {told}")
     print(f"all that the mesh at a glance needs: {figure('mesh', 'first_page') / 1e3:.1f} kB,"
           f" first content after {figure('mesh', 'first_drawn'):.0f} ms")
     print(f"from a key pressed to a drawn answer: median {figure('mesh', 'key'):.1f} ms,"

@@ -24,6 +24,13 @@ function brotli(): Plugin {
   }
 }
 
+/** What every page needs is one file: each file that is loaded takes its time. */
+const SHARED =
+  /node_modules|src.lib.(api|format|live\.svelte|pages\.svelte|record|route\.svelte|texts|told)\.ts|words\.json|src.parts.(Mark|Steps|Theme|Trouble)\.svelte|src.pages.Project\.svelte|src.App\.svelte/
+
+/** Answers as most tasks draw them. */
+const DRAWN = /src.answers.(Entities|Keywords|Labels|Sentiment)\.svelte|src.parts.(Bars|Marked)\.svelte|src.lib.spans\.ts/
+
 /** The page, and with `--mode export` the one script and the one style of a page that is taken away. */
 export default defineConfig(({ mode }) => ({
   plugins: [svelte(), ...(mode === 'export' ? [] : [brotli()])],
@@ -32,11 +39,15 @@ export default defineConfig(({ mode }) => ({
     // An inlined file would need a policy that allows inline data.
     assetsInlineLimit: 0,
     cssCodeSplit: mode !== 'export',
-    modulePreload: { polyfill: false },
+    // The server reads which files a page needs.
+    manifest: mode === 'export' ? false : 'manifest.json',
+    modulePreload: mode === 'export' ? false : { polyfill: false },
     rolldownOptions:
       mode === 'export'
         ? {
             input: 'src/exported.ts',
+            // What would preload files looks for them here; there are none.
+            transform: { define: { 'import.meta': '{}' } },
             output: {
               format: 'iife' as const,
               codeSplitting: false,
@@ -46,6 +57,7 @@ export default defineConfig(({ mode }) => ({
           }
         : {
             output: {
+              codeSplitting: { groups: [{ name: 'shared', test: SHARED }, { name: 'drawn', test: DRAWN }] },
               entryFileNames: 'assets/show/[name]-[hash].js',
               chunkFileNames: 'assets/show/[name]-[hash].js',
               assetFileNames: 'assets/show/[name]-[hash][extname]',

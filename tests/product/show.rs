@@ -61,6 +61,8 @@ fn workspace() -> Workspace {
     workspace.write("reviews.csv", lines.join("\n"));
     workspace.mesh(["run", "reviews"]).ok();
     workspace.mesh(["model", "promote", "reviews", "2", "--alias", "candidate"]).ok();
+    // One that has no model yet.
+    workspace.mesh(["new", "project", "late", "--data", "reviews.csv", "--label", "stars"]).ok();
     let empty = json!({ "id": "empty", "text": " ", "lang": "en", "stars": "1" });
     workspace.write("mail.jsonl", format!("{}{empty}\n", documents(2_000)));
     let archive = ["new", "archive", "mail", "--data", "mail.jsonl", "--key", "id"];
@@ -104,7 +106,14 @@ fn walk(workspace: &Workspace, what: &str) {
                 let mut command = workspace.command(["backfill", "run", "mail", "reviews"]);
                 backfill = Some(command.args(through).stdout(Stdio::null()).spawn().unwrap());
             }
+            "run" => {
+                workspace.mesh(["run", "late"]).ok();
+            }
             "forget" => forget(workspace, "reviews", "2"),
+            "count" => {
+                let open = connections(&port);
+                assert!(open <= 12, "two hundred tabs hold {open} connections");
+            }
             other => panic!("the walk asks for {other}"),
         }
         writeln!(answers, "done").unwrap();
@@ -113,6 +122,17 @@ fn walk(workspace: &Workspace, what: &str) {
     if let Some(mut backfill) = backfill {
         assert_eq!(wait(&mut backfill), 0);
     }
+}
+
+/// The connections to a port of this machine that are open.
+fn connections(port: &str) -> usize {
+    let local = format!("0100007F:{:04X}", port.parse::<u16>().unwrap());
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let open = |line: &&str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields[1] == local && fields[3] == "01"
+    };
+    table.lines().skip(1).filter(open).count()
 }
 
 /// Removes what was compiled for a version from the store.
@@ -138,6 +158,13 @@ fn every_page_is_whole_in_both_themes_and_on_a_phone_and_taken_away() {
 #[test]
 fn the_pages_do_what_people_ask_and_live_through_an_outage() {
     walk(&workspace(), "use");
+}
+
+#[test]
+fn two_hundred_tabs_are_one_stream() {
+    let workspace = Workspace::with_reviews(60);
+    workspace.mesh(["run", "reviews"]).ok();
+    walk(&workspace, "tabs");
 }
 
 fn memory(process: u32) -> u64 {

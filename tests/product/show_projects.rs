@@ -100,6 +100,20 @@ fn a_manifest_chooses_panels_examples_and_words() {
     assert!(none["detail"].as_str().unwrap().contains("no panels of its own"));
     drop(serving);
 
+    // A page tells what is wrong with a manifest that it cannot show.
+    let broken = "[project]\nname = \"broken\"\ntask = \"keywords\"\n\n[show]\npanles = []\n";
+    workspace.write("projects/broken/project.toml", broken);
+    let serving = workspace.serve();
+    let told = &serving.get("/api/v1/mesh").json()["broken"][0];
+    assert_eq!(told["project"], "broken");
+    let error = told["error"].as_str().unwrap();
+    for part in ["projects/broken/project.toml, line 6: unknown key `panles`", "mean `panels`"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(!error.contains(workspace.path("").to_str().unwrap()), "{error}");
+    drop(serving);
+    std::fs::remove_dir_all(workspace.path("projects/broken")).unwrap();
+
     // What is not there is named, with what was probably meant.
     for (from, to, told) in [
         ("\"metrics\"]", "\"metrisc\"]", ["there is no panel `metrisc`", "metrics"]),
@@ -116,6 +130,72 @@ fn a_manifest_chooses_panels_examples_and_words() {
         }
         workspace.mesh(["check"]).code(1).tells(told);
     }
+}
+
+#[test]
+fn who_has_no_texts_shows_those_that_say_most() {
+    let workspace = Workspace::with_reviews(60);
+    workspace.mesh(["run", "reviews"]).ok();
+    let said =
+        |n: usize| (0..40).map(|at| format!("{}said{at} ", (n * at) % 89)).collect::<String>();
+    let rows: String = (0..90).map(|n| format!("{}of{},{}\n", said(n), n % 3, n % 3)).collect();
+    workspace.write("zeitung.csv", format!("text,label\n{rows}"));
+    workspace.mesh(["new", "project", "zeitung", "--data", "zeitung.csv"]).ok();
+    workspace.mesh(["run", "zeitung"]).ok();
+    workspace.mesh(["new", "project", "copies", "--task", "near-duplicates"]).ok();
+    let serving = workspace.serve();
+    let told = serving.get("/api/v1/projects/copies/examples?limit=3").json();
+    assert_eq!((&told["from"], &told["split"]), (&json!("zeitung"), &json!("test")));
+    assert_eq!(told["examples"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn pages_have_addresses_that_browsers_are_answered_at() {
+    let workspace = Workspace::with_reviews(60);
+    workspace.mesh(["run", "reviews"]).ok();
+    let described = "description = \"</title></script><script>run()</script>\"";
+    workspace.edit(MANIFEST, "description = \"Which stars a text has\"", described);
+    let serving = workspace.serve();
+    let ask = |path: &str, rest: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{rest}\r\n");
+        serving.raw(head.as_bytes())
+    };
+    let browse = |path: &str| ask(path, "accept: text/html\r\n");
+    for path in ["/", "/reviews", "/reviews/quality/1", "/-/backfills", "/-/backfills/7"] {
+        let page = browse(path);
+        assert_eq!(page.status, 200, "{path}: {page:?}");
+        assert!(page.body.starts_with("<!doctype html>") && page.body.contains("<main"), "{path}");
+        // The policy names what is inline by its digest, and nothing by a leave for all.
+        assert!(page.head.contains("style-src 'self' 'sha256-"), "{}", page.head);
+        assert!(!page.head.contains("unsafe"), "{}", page.head);
+    }
+    // What is drawn is known without a script, and what people wrote is text in all its places.
+    let page = browse("/reviews/try").body;
+    assert!(page.contains("<title>reviews · ML Mesh</title>"), "{page}");
+    assert!(page.contains("&lt;script&gt;run()&lt;/script&gt;"), "{page}");
+    assert!(!page.contains("<script>run()") && !page.contains("</title></script>"), "{page}");
+    let told = page.split("id=\"told\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let told: Value = serde_json::from_str(told).unwrap();
+    assert_eq!(told["/api/v1/projects/reviews"]["production"], 1);
+    let contract = &told["/api/v1/projects/reviews/contract"];
+    assert_eq!(*contract, serving.get("/api/v1/projects/reviews/contract").json());
+    assert!(contract["attributes"]["properties"]["content"].is_object(), "{contract}");
+    // It is sent once.
+    let first = browse("/reviews/versions");
+    let tag = first.head.split("etag: w/").nth(1).unwrap().lines().next().unwrap();
+    let again =
+        ask("/reviews/versions", &format!("accept: text/html\r\nif-none-match: W/{tag}\r\n"));
+    assert_eq!((again.status, again.body.as_str()), (304, ""));
+    // What nobody has is told to a browser by a page, and to a program by a problem.
+    for path in ["/nobody", "/nobody/try", "/reviews/nothing", "/-/nothing", "/-"] {
+        let page = browse(path);
+        assert_eq!(page.status, 404, "{path}");
+        assert!(page.body.contains("<h1>Nothing is here</h1>"), "{path}: {}", page.body);
+        serving.get(path).is_problem(404, "not-found");
+    }
+    serving.get("/reviews/v1/nothing").is_problem(404, "not-found");
+    serving.post("/reviews/v1/nothing", "{}").is_problem(404, "not-found");
+    serving.post("/reviews/try", "{}").is_problem(404, "not-found");
 }
 
 #[test]

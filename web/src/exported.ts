@@ -1,5 +1,6 @@
 import { mount } from 'svelte'
 import './style.css'
+import './shell.css'
 import { take, type Recorded } from './lib/record'
 import Exported from './Exported.svelte'
 

@@ -205,7 +205,9 @@ impl Service {
         &self.manifest
     }
 
-    pub(crate) fn openapi(&self) -> Bytes {
+    /// Its OpenAPI document, of the model that is loaded.
+    #[must_use]
+    pub fn openapi(&self) -> Bytes {
         self.documents().openapi
     }
 

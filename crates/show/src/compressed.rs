@@ -1,4 +1,4 @@
-//! JSON, compressed for who takes it so.
+//! JSON and pages, compressed for who takes them so.
 
 use std::io::Write;
 
@@ -19,12 +19,15 @@ pub(crate) fn takes(asked: &HeaderMap, name: header::HeaderName, wanted: &str) -
     value.split(',').any(|part| part.split(';').next().is_some_and(|part| part.trim() == wanted))
 }
 
-/// Compresses what a route answers, if it is JSON: streams go on as they come.
+/// Compresses what a route answers, if it is JSON or a page: streams go on as they come.
 pub(crate) async fn compressed(request: Request, next: Next) -> Response<Body> {
     let wanted = takes(request.headers(), header::ACCEPT_ENCODING, "gzip");
     let reply = next.run(request).await;
     let media = reply.headers().get(header::CONTENT_TYPE);
-    if !wanted || media.is_none_or(|media| media != "application/json") {
+    let packs = |media: &HeaderValue| {
+        media == "application/json" || media.as_bytes().starts_with(b"text/html")
+    };
+    if !wanted || !media.is_some_and(packs) {
         return reply;
     }
     let (mut head, body) = reply.into_parts();
@@ -33,12 +36,14 @@ pub(crate) async fn compressed(request: Request, next: Next) -> Response<Body> {
     if plain.len() < WORTH_IT {
         return Response::from_parts(head, Body::from(plain));
     }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     let Ok(packed) = encoder.write_all(&plain).and_then(|()| encoder.finish()) else {
         return Response::from_parts(head, Body::from(plain));
     };
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    head.headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if !head.headers.contains_key(header::VARY) {
+        head.headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
     Response::from_parts(head, Body::from(packed))
 }

@@ -29,29 +29,50 @@ pub(crate) async fn examples(state: &State, shown: &Shown, limit: usize) -> Resu
         let own: Vec<_> = own.iter().map(|text| json!({ "text": text, "label": null })).collect();
         return Ok(json!({ "from": shown.folder.name(), "split": null, "examples": own }));
     }
-    let mut candidates = vec![shown];
-    if shown.folder.manifest().project.task != TaskName::Regression {
-        // Labelled documents of others, the longer ones of articles first.
-        let others = state.projects.values().filter(|other| {
-            other.folder.name() != shown.folder.name()
-                && other.folder.manifest().project.task == TaskName::TextClassification
-        });
-        candidates.extend(others);
+    if let Some(dataset) = dataset(state, shown).await?
+        && let Some(told) = chosen(shown, dataset, limit).await?
+    {
+        return Ok(told);
     }
-    for candidate in candidates {
-        let Some(dataset) = dataset(state, candidate).await? else { continue };
-        let from = candidate.folder.name().clone();
-        let regression = candidate.folder.manifest().project.task == TaskName::Regression;
-        let found = tokio::task::spawn_blocking(move || match regression {
-            true => series(&dataset),
-            false => documents(&dataset, limit),
-        });
-        let (split, examples) = found.await??;
-        if examples.as_array().is_some_and(|examples| !examples.is_empty()) {
-            return Ok(json!({ "from": from, "split": split, "examples": examples }));
+    let mut candidates = Vec::new();
+    if shown.folder.manifest().project.task != TaskName::Regression {
+        // Labelled documents of others, those whose texts say most first.
+        for other in state.projects.values() {
+            let manifest = other.folder.manifest();
+            if other.folder.name() == shown.folder.name()
+                || manifest.project.task != TaskName::TextClassification
+            {
+                continue;
+            }
+            candidates.extend(dataset(state, other).await?.map(|dataset| (other, dataset)));
+        }
+        candidates.sort_by(|(_, a), (_, b)| words(b).total_cmp(&words(a)));
+    }
+    for (other, dataset) in candidates {
+        if let Some(told) = chosen(other, dataset, limit).await? {
+            return Ok(told);
         }
     }
     Ok(json!({ "from": null, "split": null, "examples": [] }))
+}
+
+/// Some of a project's dataset; nothing if nothing in it can be shown.
+async fn chosen(shown: &Shown, dataset: Dataset, limit: usize) -> Result<Option<Value>, Fault> {
+    let regression = shown.folder.manifest().project.task == TaskName::Regression;
+    let found = tokio::task::spawn_blocking(move || match regression {
+        true => series(&dataset),
+        false => documents(&dataset, limit),
+    });
+    let (split, examples) = found.await??;
+    let from = shown.folder.name();
+    let some = examples.as_array().is_some_and(|examples| !examples.is_empty());
+    Ok(some.then(|| json!({ "from": from, "split": split, "examples": examples })))
+}
+
+/// How many words a text of a dataset has.
+fn words(dataset: &Dataset) -> f64 {
+    let split = dataset.statistics().splits.get(split(dataset).as_str());
+    split.map_or(0.0, |split| split.words.mean)
 }
 
 /// The dataset that a project's prepare step left, if it is there.

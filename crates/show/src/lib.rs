@@ -24,7 +24,9 @@ mod artifacts;
 mod assets;
 mod backfills;
 mod batch;
+mod bundle;
 mod compressed;
+mod document;
 mod error;
 mod examination;
 mod examples;
@@ -35,6 +37,7 @@ mod live;
 mod mesh;
 mod models;
 mod routes;
+mod sketch;
 mod state;
 mod versions;
 

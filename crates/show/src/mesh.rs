@@ -3,9 +3,13 @@
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use mesh_core::{Alias, manifest::TaskName};
+use mesh_core::{
+    Alias,
+    manifest::{ManifestError, TaskName},
+};
 use mesh_pipeline::{assess, code_version};
 use mesh_store::VersionRecord;
+use miette::Diagnostic;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -41,7 +45,7 @@ pub(crate) async fn glance(state: &State) -> Result<Bytes, Fault> {
         .iter()
         .map(|(path, error)| {
             let name = path.parent().and_then(|folder| folder.file_name());
-            json!({ "project": name.map(|name| name.to_string_lossy()), "error": error.to_string() })
+            json!({ "project": name.map(|name| name.to_string_lossy()), "error": wrong(error) })
         })
         .collect();
     let told = json!({
@@ -95,6 +99,26 @@ pub(crate) async fn project(state: &State, shown: &Shown) -> Result<Value, Fault
         "own_panels": shown.registration.panels(),
         "labelled": matches!(about.task, TaskName::TextClassification | TaskName::Language),
     }))
+}
+
+/// All that is wrong with a manifest, with its places and what to do.
+fn wrong(error: &ManifestError) -> String {
+    let told = error.problems.iter().map(|problem| match problem.help() {
+        Some(help) => format!("{problem} ({help})"),
+        None => problem.to_string(),
+    });
+    let told: Vec<_> = told.collect();
+    if told.is_empty() { error.to_string() } else { told.join("; ") }
+}
+
+/// What a project is asked with: schemas of attributes and parameters, and a sample; nothing if it
+/// is not served here.
+pub(crate) fn contract(shown: &Shown) -> Option<Value> {
+    let openapi: Value = serde_json::from_slice(&shown.service.as_ref()?.openapi()).ok()?;
+    let schemas = openapi.pointer("/components/schemas")?;
+    let sample = schemas.pointer("/PredictRequest/examples/0/data/attributes")?;
+    Some(json!({ "attributes": schemas.get("Attributes")?,
+        "parameters": schemas.get("Parameters")?, "sample": sample }))
 }
 
 /// The figure that a version is known by, with its interval and what the baseline reaches.

@@ -5,10 +5,10 @@ use std::{error::Error, sync::Arc};
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Path, Query, State as With},
-    http::{HeaderMap, HeaderValue, Response, header},
+    extract::{Path, Query, State as With, rejection::PathRejection},
+    http::{HeaderMap, HeaderValue, Method, Response, header},
     middleware,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use http_body_util::LengthLimitError;
 use mesh_core::{Digest, ModelVersion};
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::{
     artifacts, assets, backfills, batch,
     compressed::compressed,
+    document::{self, Place, document},
     error::Fault,
     examination, examples, lineage, live, mesh, models,
     state::{Shown, State},
@@ -34,6 +35,9 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     let version = "/api/v1/projects/{project}/versions/{version}";
     Router::new()
         .route("/", get(index))
+        .route("/{project}", any(page))
+        .route("/{project}/{view}", any(page))
+        .route("/{project}/{view}/{version}", any(page))
         .route(
             "/assets/show/{file}",
             get(async |Path(file): Path<String>, asked: HeaderMap| assets::asset(&file, &asked)),
@@ -41,6 +45,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/v1/mesh", get(glance))
         .route("/api/v1/live", get(async |With(state): Shared| live::stream(&state.live)))
         .route("/api/v1/projects/{project}", get(project))
+        .route("/api/v1/projects/{project}/contract", get(contract))
         .route("/api/v1/projects/{project}/examples", get(some_examples))
         .route("/api/v1/projects/{project}/batch", post(batched))
         .route("/api/v1/projects/{project}/panels", post(own_panels))
@@ -62,10 +67,9 @@ pub(crate) fn router(state: Arc<State>) -> Router {
 }
 
 /// The page for browsers; for programs, what is here.
-async fn index(With(state): Shared, asked: HeaderMap) -> Response<Body> {
-    let accepted = asked.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if accepted.contains("text/html") {
-        return assets::page(&asked);
+async fn index(With(state): Shared, asked: HeaderMap) -> Reply {
+    if is_browser(&asked) {
+        return document(&state, Place::Mesh, &asked).await;
     }
     let served = state.projects.values().filter(|shown| shown.service.is_some());
     let projects: Vec<_> = served
@@ -78,8 +82,48 @@ async fn index(With(state): Shared, asked: HeaderMap) -> Response<Body> {
         })
         .collect();
     let mut reply = answer(&json!({ "projects": projects, "api": "/api/v1/mesh" }));
-    reply.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-    reply
+    let vary = HeaderValue::from_static("accept, accept-encoding");
+    reply.headers_mut().insert(header::VARY, vary);
+    Ok(reply)
+}
+
+fn is_browser(asked: &HeaderMap) -> bool {
+    let accepted = asked.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+#[derive(Deserialize)]
+struct Address {
+    project: String,
+    view: Option<String>,
+    version: Option<String>,
+}
+
+/// A page of a project, or of none: what a program asks for, or what is asked in another way than
+/// a page, is not here.
+async fn page(
+    With(state): Shared,
+    method: Method,
+    asked: HeaderMap,
+    address: Result<Path<Address>, PathRejection>,
+) -> Reply {
+    let none = || Problem::NotFound("no such route; `/` lists the projects".into());
+    let Ok(Path(Address { project, view, version })) = address else { return Err(none().into()) };
+    if !is_browser(&asked) || !matches!(method, Method::GET | Method::HEAD) {
+        return Err(none().into());
+    }
+    let view = view.as_deref();
+    let number = version.as_deref().filter(|version| parse(version).is_ok());
+    let place = match (project.as_str(), view) {
+        ("-", Some("backfills")) => Place::Backfills { one: number.is_some() },
+        (name, view) => match state.projects.get(name) {
+            Some(shown) if document::is_view(view.unwrap_or("try")) => {
+                Place::Project { shown, view: view.unwrap_or("try"), version: number }
+            }
+            _ => Place::Nothing,
+        },
+    };
+    document(&state, place, &asked).await
 }
 
 async fn glance(With(state): Shared) -> Reply {
@@ -100,6 +144,11 @@ impl Limit {
     const fn usual() -> usize {
         24
     }
+}
+
+async fn contract(With(state): Shared, Path(name): Path<String>) -> Reply {
+    let none = || Problem::NotReady("this project is not served here".into());
+    Ok(answer(&mesh::contract(state.project(&name)?).ok_or_else(none)?))
 }
 
 async fn some_examples(

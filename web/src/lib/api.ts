@@ -2,6 +2,7 @@
 
 import { isRecorded, recall, recallAnswer } from './record'
 import { texts } from './texts'
+import { takeTold } from './told'
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
@@ -152,7 +153,7 @@ export async function get<T>(url: string, signal?: AbortSignal): Promise<T> {
     if (told === undefined) throw new Problem(404, 'not-found', '', '')
     return told as T
   }
-  return (await send(url, { signal })).json() as Promise<T>
+  return (takeTold(url) ?? (await send(url, { signal })).json()) as Promise<T>
 }
 
 /** Asks for a change, with a key. */
@@ -173,19 +174,7 @@ export const path = {
 }
 
 export async function contract(project: Project): Promise<Contract> {
-  type Document = {
-    components: {
-      schemas: {
-        Attributes: Schema
-        Parameters: Schema
-        PredictRequest: { examples: [{ data: { attributes: Record<string, Json> } }] }
-      }
-    }
-  }
-  const document = await get<Document>(`${path.service(project)}/openapi.json`)
-  const { Attributes, Parameters, PredictRequest } = document.components.schemas
-  const sample = PredictRequest.examples[0].data.attributes
-  return { attributes: Attributes, parameters: Parameters, sample }
+  return get<Contract>(`${path.project(project.project)}/contract`)
 }
 
 export type Fields = Record<string, Json>

@@ -6,6 +6,8 @@ export class CsvReader {
   #quoted = false
   /** A quote was read inside quotes: it ends them, unless another follows. */
   #pending = false
+  /** A carriage return ended a row: a line feed behind it is of the same end. */
+  #returned = false
   #separator: string | null
   #started = false
 
@@ -40,14 +42,21 @@ export class CsvReader {
           continue
         }
       }
+      const returned = this.#returned
+      this.#returned = character === '\r'
       if (character === '"' && this.#cell === '') this.#quoted = true
       else if (character === separator) this.#end()
-      else if (character === '\n') {
+      else if (character === '\r' || (character === '\n' && !returned)) {
         this.#end()
         this.#take(rows)
-      } else if (character !== '\r') this.#cell += character
+      } else if (character !== '\n') this.#cell += character
     }
     return rows
+  }
+
+  /** Whether the last quote has no end: what is behind it was taken for one cell. */
+  get unclosed(): boolean {
+    return this.#quoted && !this.#pending
   }
 
   /** The row that no line break ended. */
@@ -74,9 +83,29 @@ export class CsvReader {
 }
 
 function guess(piece: string): string {
-  const header = piece.split('\n', 1)[0] ?? ''
+  const header = piece.split(/[\r\n]/, 1)[0] ?? ''
   const count = (separator: string) => header.split(separator).length
   return [',', ';', '\t'].reduce((best, next) => (count(next) > count(best) ? next : best))
+}
+
+/** How a file is written: as its first bytes say, else UTF-8 if all of it is, else as Windows does. */
+export async function encoding(file: Blob): Promise<string> {
+  const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer())
+  if (first === 0xff && second === 0xfe) return 'utf-16le'
+  if (first === 0xfe && second === 0xff) return 'utf-16be'
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  try {
+    const reader = file.stream().getReader()
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) break
+      decoder.decode(value, { stream: true })
+    }
+    decoder.decode()
+    return 'utf-8'
+  } catch {
+    return 'windows-1252'
+  }
 }
 
 /** A line of CSV. What a spreadsheet would take for a formula stays as it is: it is data. */

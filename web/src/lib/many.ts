@@ -1,8 +1,9 @@
 // Rows of a file, asked in pieces.
 
 import { path, Problem, type Fields, type Json, type Project } from './api'
-import { CsvReader, line } from './csv'
+import { CsvReader, encoding, line } from './csv'
 import { texts } from './texts'
+import { model } from './texts.model'
 
 export interface Progress {
   done: number
@@ -20,7 +21,6 @@ export interface Batch {
   /** Pieces of the CSV with the answers. */
   parts: string[]
   errors: RowError[]
-  first: { cells: string[]; columns: string[] } | null
   preview: string[][]
   header: string[]
 }
@@ -56,7 +56,8 @@ export function flatten(prediction: Fields): Record<string, string> {
 /** The header of a CSV. */
 export async function header(file: Blob): Promise<string[]> {
   const reader = new CsvReader()
-  const text = await file.slice(0, 1 << 20).text()
+  const start = await file.slice(0, 1 << 20).arrayBuffer()
+  const text = new TextDecoder(await encoding(file)).decode(start)
   return reader.push(text)[0] ?? reader.finish()[0] ?? []
 }
 
@@ -64,30 +65,32 @@ export async function header(file: Blob): Promise<string[]> {
 export async function answerAll(
   project: Project,
   file: Blob,
-  toAttributes: (row: Record<string, string>) => Fields,
+  toAttributes: (cells: string[], names: string[]) => Fields,
   report: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<Batch> {
-  const batch: Batch = { parts: [], errors: [], first: null, preview: [], header: [] }
+  const batch: Batch = { parts: [], errors: [], preview: [], header: [] }
   const progress: Progress = { done: 0, failed: 0, bytes: 0, milliseconds: 0 }
   const started = performance.now()
-  const decoder = new TextDecoder()
+  const decoder = new TextDecoder(await encoding(file))
   const csv = new CsvReader()
   let columns: string[] | null = null
   let added: string[] = []
   let waiting: string[][] = []
   let size = 0
+  /** Rows before the first answer, of which nobody knows yet what columns they get. */
+  let refused: { cells: string[]; error: string }[] = []
 
-  async function flush(read: number) {
+  async function flush(read: number, unclosed = false) {
     if (waiting.length === 0 || columns === null) return
     const names = columns
     const rows = waiting
     waiting = []
     size = 0
-    const asked = rows.map((cells) => {
-      if (cells.length !== names.length) return null
-      return toAttributes(Object.fromEntries(names.map((name, at) => [name, cells[at] ?? ''])))
-    })
+    const cut = unclosed ? rows.length - 1 : -1
+    const asked = rows.map((cells, at) =>
+      at === cut || cells.length !== names.length ? null : toAttributes(cells, names),
+    )
     const lines = asked
       .filter((attributes) => attributes !== null)
       .map((attributes) => JSON.stringify({ attributes }))
@@ -96,12 +99,15 @@ export async function answerAll(
     let out = ''
     rows.forEach((cells, at) => {
       let told: Line
-      if (asked[at] === null) told = { problem: { title: '', detail: texts.many.short(cells.length, names.length) } }
+      if (at === cut) told = { problem: { title: '', detail: model.many.unclosed } }
+      else if (asked[at] === null) told = { problem: { title: '', detail: model.many.short(cells.length, names.length) } }
       else told = answers[next++] ?? { problem: { title: '', detail: texts.unreachable } }
       const flat = told.prediction ? flatten(told.prediction) : {}
       if (batch.header.length === 0 && told.prediction) {
         added = Object.keys(flat)
-        batch.header = [...names, ...added, 'model_version', 'error']
+        batch.header = [...names, ...answerColumns(names, [...added, 'model_version', 'error'])]
+        for (const row of refused) out += line(full(names, row.cells, {}, '', row.error))
+        refused = []
       }
       const error = told.problem ? told.problem.detail || told.problem.title : ''
       if (error !== '') {
@@ -109,18 +115,26 @@ export async function answerAll(
         // The header is the first line of a file.
         if (batch.errors.length < ERRORS) batch.errors.push({ row: progress.done + 2, detail: error })
       }
-      const padded = names.map((_, place) => cells[place] ?? '')
-      const values = added.map((name) => flat[name] ?? '')
-      const full = [...padded, ...values, String(told.version ?? ''), error]
-      if (batch.preview.length < PREVIEW && error === '') batch.preview.push(full)
-      out += line(full)
+      if (batch.header.length === 0) refused.push({ cells, error })
+      else {
+        const row = full(names, cells, flat, String(told.version ?? ''), error)
+        if (batch.preview.length < PREVIEW && error === '') batch.preview.push(row)
+        out += line(row)
+      }
       progress.done += 1
     })
-    batch.parts.push(out)
+    if (out !== '') batch.parts.push(out)
     progress.bytes = read
     progress.milliseconds = performance.now() - started
     report({ ...progress })
   }
+
+  const full = (names: string[], cells: string[], flat: Record<string, string>, version: string, error: string) => [
+    ...names.map((_, place) => cells[place] ?? ''),
+    ...added.map((name) => flat[name] ?? ''),
+    version,
+    error,
+  ]
 
   async function take(rows: string[][], read: number) {
     for (const row of rows) {
@@ -146,14 +160,29 @@ export async function answerAll(
     }
     if (!signal.aborted) {
       await take(csv.push(decoder.decode()), read)
+      const unclosed = csv.unclosed
       await take(csv.finish(), read)
-      await flush(read)
+      await flush(read, unclosed)
     }
   } catch (error) {
     if (!signal.aborted) throw error
   }
-  if (batch.header.length === 0) batch.header = [...(columns ?? []), 'model_version', 'error']
+  if (batch.header.length === 0) {
+    const names: string[] = columns ?? []
+    batch.header = [...names, ...answerColumns(names, ['model_version', 'error'])]
+    const rows = refused.map((row) => line(full(names, row.cells, {}, '', row.error)))
+    if (rows.length > 0) batch.parts.push(rows.join(''))
+  }
   return batch
+}
+
+/** Names for columns that are added: those that the file has already are told apart from them. */
+function answerColumns(names: string[], added: string[]): string[] {
+  return added.map((name) => {
+    let free = name
+    while (names.includes(free)) free = `answer_${free}`
+    return free
+  })
 }
 
 /** Asks some lines; a service that is away or busy is asked again. */

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// As an export names a document.
-const SEVENTH: &str = r#""7""#;
+const SEVENTH: &str = "7";
 
 /// Writes another value into a field of a document.
 fn rewrite(workspace: &Workspace, id: usize, field: &str, value: &str) {
@@ -103,7 +103,7 @@ fn a_change_that_makes_a_text_unusable_takes_its_answer_away() {
     let ran = workspace.json(["backfill", "run", "mail", "reviews", "--cutover", "--json"]);
     let told = |name: &str| counts(&ran)[name].as_u64().unwrap();
     assert_eq!(["enriched", "kept", "rejected"].map(told), [0, 199, 1], "{ran}");
-    assert!(live(&workspace, "mail")[r#""5""#]["reviews.labels"].is_null());
+    assert!(live(&workspace, "mail")["5"]["reviews.labels"].is_null());
 }
 
 /// Takes the digests of inputs out of all parts, as an older `mesh` wrote them.

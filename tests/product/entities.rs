@@ -70,7 +70,7 @@ fn live(workspace: &Workspace) -> BTreeMap<u64, Value> {
     workspace.mesh(["backfill", "export", "news", "--output", "all.jsonl"]).ok();
     let text = workspace.read("all.jsonl");
     let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    rows.map(|row| (row["id"].as_str().unwrap().parse().unwrap(), row)).collect()
+    rows.map(|row| (row["id"].as_u64().unwrap(), row)).collect()
 }
 
 /// The names that sentiment tells something of in a row, with what.

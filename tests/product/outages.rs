@@ -132,7 +132,7 @@ fn a_full_disk_under_the_ledger_is_told_and_the_run_goes_on_behind_it() {
     for line in workspace.read("all.jsonl").lines() {
         let row: Value = serde_json::from_str(line).unwrap();
         assert_eq!(row["reviews.model_version"], 1, "{row}");
-        keys.push(row["id"].as_str().unwrap().parse().unwrap());
+        keys.push(row["id"].as_u64().unwrap());
     }
     keys.sort_unstable();
     assert_eq!(keys, (0..20_000).collect::<Vec<_>>());

@@ -107,8 +107,10 @@ const BEAT: Duration = Duration::from_millis(100);
 /// that it does, and one that waits for it.
 const FIRST_TASKS: usize = 4;
 const TASKS_PER_THREAD: usize = 2;
-/// Seconds that a task should take: asking for one costs some hundredths.
+/// Seconds that a task should take, and those that it takes at least where there are chunks: asking
+/// for one costs some hundredths.
 const TASK_SECONDS: f64 = 1.0;
+const LEAST_SECONDS: f64 = 0.1;
 /// The weight of the last task in the mean of what a chunk takes.
 const LAST: f64 = 0.3;
 
@@ -259,7 +261,7 @@ impl<'a> Handing<'a> {
     }
 
     /// The next chunks, none if none are left: as many as take a second, and fewer towards the end,
-    /// so that all executors end at once. That is guided self-scheduling (Polychronopoulos and Kuck,
+    /// so that all executors end at about the same time. That is guided self-scheduling (Polychronopoulos and Kuck,
     /// 1987). Nothing for whoever is one too many for the executors that are known.
     fn take(&self, number: usize) -> Option<Vec<usize>> {
         let mut queue = lock(&self.queue);
@@ -273,9 +275,9 @@ impl<'a> Handing<'a> {
             clippy::cast_sign_loss,
             reason = "a number of chunks, rounded down; it saturates"
         )]
-        let fitting =
-            queue.seconds.map_or(1, |seconds| (TASK_SECONDS / seconds.max(1e-6)) as usize);
-        let count = share.min(fitting.max(1)).min(queue.chunks.len());
+        let of = |task: f64| queue.seconds.map_or(1, |seconds| (task / seconds.max(1e-6)) as usize);
+        let (fitting, least) = (of(TASK_SECONDS).max(1), of(LEAST_SECONDS).max(1));
+        let count = share.max(least).min(fitting).min(queue.chunks.len());
         Some(queue.chunks.drain(..count).collect())
     }
 

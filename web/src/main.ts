@@ -8,8 +8,15 @@ import { route } from './lib/route.svelte'
 
 route.start()
 const target = document.getElementById('app')
-// What the server drew stands until all that takes its place is there: nothing jumps.
-void pages.want().then(() => {
+/** Ends once what the server drew was shown: to mount takes longer than that. Of a tab that nobody sees, at once. */
+function shown(): Promise<void> {
+  return new Promise((resolve) => {
+    if (document.hidden) resolve()
+    else requestAnimationFrame(() => setTimeout(resolve))
+  })
+}
+// It stands until all that takes its place is there: nothing jumps.
+void Promise.all([pages.want(), shown()]).then(() => {
   target?.replaceChildren()
   if (target) mount(App, { target })
   live.start()

@@ -342,15 +342,15 @@ impl Work<'_> {
         let new = names.zip(decoded).chain(stamps);
         let mut columns = vec![self.keys(project, chunk, rows)?];
         for ((name, new), field) in new.zip(project.table.fields().iter().skip(1)) {
+            if rows.len() == count {
+                // All of them were answered now.
+                columns.push(new);
+                continue;
+            }
             let old = match before.batch.column_by_name(name) {
                 Some(old) => cast(old, field.data_type()).map_err(arrow)?,
                 None => new.slice(0, 0),
             };
-            if rows.len() == count {
-                // Nothing was told before of any of them.
-                columns.push(new);
-                continue;
-            }
             columns.push(interleave(&[new.as_ref(), old.as_ref()], &places).map_err(arrow)?);
         }
         RecordBatch::try_new(Arc::clone(&project.table), columns).map_err(arrow)

@@ -146,14 +146,10 @@ impl Job {
         let probed = self.measure(&probe, &parts, 1, watch)?;
         let took = probed.iter().flatten().map(|block| block.asking + block.seconds).sum::<f64>();
         let blocks = self.blocks(&todo, block_rows(took / probed.len().max(1) as f64));
-        // A chunk is done by one thread.
-        let at_work = threads.clamp(1, todo.len().max(1));
-        let measured = self.measure(&blocks, &parts, at_work, watch)?;
+        let measured = self.measure(&blocks, &parts, threads.clamp(1, todo.len().max(1)), watch)?;
         let sampled = blocks.iter().take(measured.len()).map(|block| block.rows).sum();
-        let rounds = todo.len().div_ceil(at_work);
-        let share = ratio_of(rounds.max(1), todo.len().max(1));
-        let estimate = self.conclude(projects, &measured, &parts, reading, share);
-        Ok(Estimate { sampled, threads, ..estimate })
+        let estimate = self.conclude(projects, &measured, &parts, reading, (threads, todo.len()));
+        Ok(Estimate { sampled, ..estimate })
     }
 
     /// What a part of a project takes that has no rows.
@@ -335,12 +331,18 @@ impl Job {
         measured: &[Vec<Measured>],
         parts: &[EmptyPart],
         reading: f64,
-        share: f64,
+        (threads, busy): (usize, usize),
     ) -> Estimate {
+        // A chunk is done by one thread.
+        let share = |chunks: usize| {
+            let chunks = chunks.max(1);
+            chunks.div_ceil(threads.max(1)) as f64 / chunks as f64
+        };
         let chunks = self.spans.len() as f64;
         let keeping: f64 = parts.iter().map(|part| part.encode + part.keep).sum();
         let once: f64 = parts.iter().map(|part| part.once).sum();
-        let mut seconds = Range::about((reading + keeping * chunks) * share + once);
+        let mut seconds =
+            Range::about((reading + keeping * chunks) * share(self.spans.len()) + once);
         let mut bytes = Range::about(parts.iter().map(|part| part.bytes * chunks).sum());
         let unique = self.survey.distinct as f64 / self.survey.rows.max(1) as f64;
         for (at, told) in projects.iter_mut().enumerate() {
@@ -351,7 +353,7 @@ impl Job {
             let time = ratio(own.iter().map(|block| (block.todo, block.seconds)));
             let time = asking.times(unique).plus(time);
             told.rows_per_second = (time.value > 0.0).then(|| 1.0 / time.value);
-            seconds = seconds.plus(time.times(todo * share));
+            seconds = seconds.plus(time.times(todo * share(busy)));
             let size = ratio(own.iter().map(|block| (block.kept, block.bytes)));
             // Of what is done, some is rejected: that leaves no row.
             let left = ratio(own.iter().map(|block| (block.todo, block.kept)));
@@ -367,7 +369,7 @@ impl Job {
             projects,
             seconds,
             bytes,
-            threads: 0,
+            threads,
             sampled: 0,
         }
     }
@@ -429,11 +431,6 @@ impl Range {
         let Self { value, low, high } = self;
         Self { value: value * factor, low: low * factor, high: high * factor }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of chunks")]
-const fn ratio_of(some: usize, all: usize) -> f64 {
-    some as f64 / all as f64
 }
 
 /// The ratio of the sums of pairs, with its interval: Cochran, Sampling Techniques, chapter 6.

@@ -174,11 +174,9 @@ impl OpenArchive {
         let key = &self.manifest.archive.key;
         let keys: Vec<Option<String>> =
             (0..rows).map(|row| text_in(&documents, key, row)).collect();
-        let (mut fields, mut arrays) = (Vec::new(), Vec::new());
-        for (field, column) in schema.fields().iter().zip(documents.columns()) {
-            fields.push(field.as_ref().clone());
-            arrays.push(Arc::clone(column));
-        }
+        let mut fields: Vec<Field> =
+            schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut arrays = documents.columns().to_vec();
         exported.rows += rows as u64;
         let mut seen = std::collections::HashSet::new();
         let firsts: Vec<Option<String>> =

@@ -19,15 +19,16 @@ pub(crate) fn page(manifest: &ProjectManifest, openapi: &Value) -> String {
         .pointer("/components/schemas/PredictRequest/examples/0")
         .map(|sample| serde_json::to_string_pretty(sample).unwrap_or_default())
         .unwrap_or_default();
-    let description = escape(&project.description);
+    let description = escape_html(&project.description);
     let mut routes = String::new();
     for (path, methods) in openapi.get("paths").and_then(Value::as_object).into_iter().flatten() {
         for (method, operation) in methods.as_object().into_iter().flatten() {
-            let text = |key: &str| escape(operation.get(key).and_then(Value::as_str).unwrap_or(""));
+            let text =
+                |key: &str| escape_html(operation.get(key).and_then(Value::as_str).unwrap_or(""));
             routes.push_str(&format!(
                 "<tr><td><code>{}</code></td><td><code>{}</code></td><td>{}</td></tr>",
-                escape(&method.to_uppercase()),
-                escape(path),
+                escape_html(&method.to_uppercase()),
+                escape_html(path),
                 text("summary"),
             ));
         }
@@ -39,8 +40,8 @@ pub(crate) fn page(manifest: &ProjectManifest, openapi: &Value) -> String {
         let text = serde_json::to_string_pretty(schema).unwrap_or_default();
         schemas.push_str(&format!(
             "<details><summary>{}</summary><pre>{}</pre></details>",
-            escape(name),
-            escape(&text)
+            escape_html(name),
+            escape_html(&text)
         ));
     }
     let body = format!(
@@ -59,8 +60,8 @@ pub(crate) fn page(manifest: &ProjectManifest, openapi: &Value) -> String {
         name = project.name,
         task = project.task,
         api = project.api,
-        sample = escape(&sample),
-        curl = escape(&format!(
+        sample = escape_html(&sample),
+        curl = escape_html(&format!(
             "curl -s http://localhost:8080{base}/predict -H 'content-type: application/json' \\\n  \
              -d '{}'",
             openapi
@@ -80,7 +81,7 @@ pub(crate) fn index<'a>(projects: impl Iterator<Item = &'a ProjectManifest>) -> 
         rows.push_str(&format!(
             "<tr><td><a href=\"/{name}/v{api}/docs\">{name}</a></td><td>{}</td><td>{}</td></tr>",
             project.task,
-            escape(&project.description),
+            escape_html(&project.description),
             name = project.name,
             api = project.api,
         ));
@@ -100,11 +101,13 @@ fn frame(title: &str, body: &str) -> String {
          <title>{}</title><link rel=\"icon\" href=\"data:,\">\
          <link rel=\"stylesheet\" href=\"/assets/docs.css\">\
          <script src=\"/assets/docs.js\" defer></script></head><body><main>{body}</main></body></html>",
-        escape(title)
+        escape_html(title)
     )
 }
 
-fn escape(text: &str) -> String {
+/// Text as it stands in HTML, between quotes too.
+#[must_use]
+pub fn escape_html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

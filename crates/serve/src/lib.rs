@@ -34,6 +34,7 @@ mod server;
 mod service;
 mod traffic;
 
+pub use docs::escape_html;
 pub use error::{ServeError, ServeErrorKind};
 pub use metrics::Metrics;
 pub use problem::Problem;

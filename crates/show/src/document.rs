@@ -11,6 +11,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
 };
 use mesh_core::{Digest, manifest::TaskName};
+use mesh_serve::escape_html;
 use serde_json::Value;
 
 use crate::{
@@ -73,22 +74,6 @@ pub(crate) fn words() -> &'static Value {
 /// A word of the page.
 pub(crate) fn word(at: &str) -> &'static str {
     words().pointer(at).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Text as it stands in HTML, between quotes too.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }
 
 /// The page at a place.
@@ -172,7 +157,7 @@ async fn project(
     let project = shown.folder.name();
     let base = format!("/api/v1/projects/{project}");
     draft.title = format!("{project} · {}", word("/name"));
-    draft.crumb = escaped(project.as_str());
+    draft.crumb = escape_html(project.as_str());
     draft.main = sketch::project(&told, view);
     let newest = || told.pointer("/versions/0/version").and_then(Value::as_u64);
     let usual = told.get("production").and_then(Value::as_u64).or_else(newest);
@@ -223,7 +208,7 @@ fn html(draft: &Draft) -> String {
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n\
          <script>{THEME}</script>\n<style>{}</style>\n\
          <script type=\"module\" crossorigin src=\"/{}\"></script>\n",
-        escaped(&draft.title),
+        escape_html(&draft.title),
         bundle.style,
         bundle.entry
     );
@@ -232,7 +217,7 @@ fn html(draft: &Draft) -> String {
         let _ = writeln!(html, "<link rel=\"modulepreload\" crossorigin href=\"/{file}\">");
     }
     for address in &draft.asked {
-        let address = escaped(address);
+        let address = escape_html(address);
         let _ =
             writeln!(html, "<link rel=\"preload\" as=\"fetch\" crossorigin href=\"{address}\">");
     }
@@ -244,7 +229,7 @@ fn html(draft: &Draft) -> String {
         bundle.icon,
         sketch::header(&draft.crumb),
         draft.main,
-        escaped(word("/noScript"))
+        escape_html(word("/noScript"))
     );
     // Styles of what comes later stand behind what is drawn, which does not wait for them.
     for file in &files.styles {

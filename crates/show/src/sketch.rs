@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use mesh_serve::escape_html;
 use serde_json::Value;
 
-use crate::document::{VIEWS, escaped, word, words};
+use crate::document::{VIEWS, word, words};
 
 /// The header of every page; behind the name of the program that of the project.
 pub(crate) fn header(crumb: &str) -> String {
@@ -32,7 +33,7 @@ pub(crate) fn header(crumb: &str) -> String {
 
 /// The head of a project's page, with the view that is open.
 pub(crate) fn project(told: &Value, view: &str) -> String {
-    let text = |key| escaped(told.get(key).and_then(Value::as_str).unwrap_or_default());
+    let text = |key| escape_html(told.get(key).and_then(Value::as_str).unwrap_or_default());
     let name = text("project");
     let mut html = format!(
         "<h1>{name}</h1> <p class=\"lead\" dir=\"auto\">{}</p> \
@@ -93,7 +94,7 @@ pub(crate) fn mesh(glance: &Value) -> String {
 }
 
 fn row(project: &Value, html: &mut String) {
-    let text = |key| escaped(project.get(key).and_then(Value::as_str).unwrap_or_default());
+    let text = |key| escape_html(project.get(key).and_then(Value::as_str).unwrap_or_default());
     let served = is(project, "served");
     let ready = if is(project, "ready") { " ready" } else { "" };
     let version = match (served, is(project, "ready")) {
@@ -136,7 +137,7 @@ fn headline(project: &Value) -> Option<String> {
         "cosine" => format!("{value:.5}"),
         _ => format!("{value:.3}"),
     };
-    let name = escaped(words().get("metrics")?.get(name)?.as_str()?);
+    let name = escape_html(words().get("metrics")?.get(name)?.as_str()?);
     Some(format!(
         "<span class=\"value\">{value}</span> <span class=\"muted small\">{name}</span>\
          <svg width=\"112\" height=\"16\" class=\"interval\"></svg>"
@@ -160,5 +161,5 @@ fn is(project: &Value, key: &str) -> bool {
 fn task(project: &Value) -> String {
     let task = project.get("task").and_then(Value::as_str).unwrap_or_default();
     let known = words().get("tasks").and_then(|tasks| tasks.get(task)).and_then(Value::as_str);
-    escaped(known.unwrap_or(task))
+    escape_html(known.unwrap_or(task))
 }

@@ -71,7 +71,7 @@ impl CompiledLinear {
         for kind in FeatureKind::ALL {
             self.add_kind(kind, text, (table, room), &mut decision);
         }
-        probabilities(&decision, self.header.labels.len())
+        probabilities(decision, self.header.labels.len())
     }
 
     /// Adds what the features of one kind say to the decision values.

@@ -97,7 +97,7 @@ impl Featurizer {
         let mut each = |hash: u64| each(self.place(finish(hash)));
         match kind {
             FeatureKind::Words if self.words[1] > 0 => {
-                scan_words(text, self.lowercase, words);
+                let words = scan_words(text, self.lowercase, words);
                 word_ngrams(words, self.words, &mut each);
             }
             FeatureKind::Characters if self.chars[1] > 0 => {
@@ -252,70 +252,155 @@ fn split_code(text: &[u8]) -> Option<(u16, &[u8])> {
     }
 }
 
-/// What is known of the word that is being read, and the hashes of those before it.
-struct Words<'a> {
-    hashes: &'a mut Vec<u64>,
+/// What is known of the words of a text, as far as it was read.
+#[derive(Clone, Copy)]
+struct Words {
     count: usize,
+    /// Of the word that is being read.
     hash: u64,
     length: u32,
 }
 
-impl Words<'_> {
+/// A text that is being cut into words.
+struct Scan<'a> {
+    rest: &'a str,
+    hashes: &'a mut [u64],
+    words: Words,
+}
+
+impl Words {
+    const NONE: Self = Self { count: 0, hash: FNV_OFFSET, length: 0 };
+
     /// One more character, whose bytes make a hash another; or the end of a word, if it is in none.
     ///
     /// Where a word ends cannot be guessed: there is no branch on it.
-    #[inline]
-    fn add(&mut self, inside: bool, hash: u64) {
-        match self.hashes.get_mut(self.count) {
-            Some(place) => *place = self.hash,
-            None => self.hashes.push(self.hash),
+    #[inline(always)]
+    fn add(self, inside: bool, hash: u64, hashes: &mut [u64]) -> Self {
+        if let Some(place) = hashes.get_mut(self.count) {
+            *place = self.hash;
         }
-        self.count += usize::from(!inside & (self.length >= 2));
-        self.hash = select_unpredictable(inside, hash, FNV_OFFSET);
-        self.length = select_unpredictable(inside, self.length + 1, 0);
+        Self {
+            count: self.count + usize::from(!inside & (self.length >= 2)),
+            hash: select_unpredictable(inside, hash, FNV_OFFSET),
+            length: select_unpredictable(inside, self.length + 1, 0),
+        }
     }
 
-    fn add_character(&mut self, character: char) {
-        let mut bytes = [0; 4];
-        let hash = hash_bytes(self.hash, character.encode_utf8(&mut bytes).as_bytes());
-        self.add(is_word(character), hash);
+    /// One more character of ASCII, as [`word_bytes`] has it.
+    #[inline(always)]
+    fn add_ascii(self, known: u8, hashes: &mut [u64]) -> Self {
+        let hash = (self.hash ^ u64::from(known)).wrapping_mul(FNV_PRIME);
+        self.add(known != 0, hash, hashes)
     }
 }
 
-/// The hashes of the words of a text: cut, lower-cased and hashed in one pass.
-fn scan_words(text: &str, lowercase: bool, hashes: &mut Vec<u64>) {
-    let (ascii, table) = (if lowercase { &ASCII_LOWERED } else { &ASCII }, &**LOWERED);
-    hashes.clear();
-    // A word takes three bytes at least, with what parts it from the next.
-    hashes.resize(text.len() / 3 + 1, 0);
-    let mut words = Words { hashes, count: 0, hash: FNV_OFFSET, length: 0 };
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        if let Some(known) = ascii.get(usize::from(*byte)) {
-            rest = after;
-            let hash = (words.hash ^ u64::from(*known)).wrapping_mul(FNV_PRIME);
-            words.add(*known != 0, hash);
-            continue;
+impl<'a> Scan<'a> {
+    /// The room for the hashes of the words of so many bytes: a word takes three at least, with what
+    /// parts it from the next, and one that is being read has its place too.
+    const fn room(bytes: usize) -> usize {
+        bytes / 3 + 2
+    }
+
+    const fn new(text: &'a str, hashes: &'a mut [u64]) -> Self {
+        Self { rest: text, hashes, words: Words::NONE }
+    }
+
+    /// Reads what begins with characters of ASCII, of this text and of another.
+    ///
+    /// The hash of a word waits for each of its characters in turn: reading two texts takes hardly
+    /// longer than one.
+    #[inline]
+    fn ascii(&mut self, other: &mut Self, known: &[u8; 128]) {
+        let (mut one, mut two) = (self.words, other.words);
+        let mut read = 0;
+        for (first, second) in self.rest.bytes().zip(other.rest.bytes()) {
+            let (first, second) = (known.get(usize::from(first)), known.get(usize::from(second)));
+            let (Some(first), Some(second)) = (first, second) else { break };
+            one = one.add_ascii(*first, self.hashes);
+            two = two.add_ascii(*second, other.hashes);
+            read += 1;
         }
-        if lowercase && let Some((code, after)) = split_code(rest) {
-            let word = table.get(usize::from(code)).copied().unwrap_or(RARE);
-            if word != RARE {
+        self.rest = self.rest.get(read..).unwrap_or_default();
+        other.rest = other.rest.get(read..).unwrap_or_default();
+        (self.words, other.words) = (one, two);
+    }
+
+    /// Reads characters that are not of ASCII, as far as there are any, or a single one that is.
+    fn others(&mut self, known: &[u8; 128], lowered: Option<&[u16]>) {
+        let mut words = self.words;
+        let mut rest = self.rest.as_bytes();
+        if let Some((byte, after)) = rest.split_first()
+            && let Some(known) = known.get(usize::from(*byte))
+        {
+            words = words.add_ascii(*known, self.hashes);
+            rest = after;
+        }
+        if let Some(table) = lowered {
+            while let Some((code, after)) = split_code(rest) {
+                let word = table.get(usize::from(code)).copied().unwrap_or(RARE);
+                if word == RARE {
+                    break;
+                }
                 rest = after;
-                words.add(word != NO_WORD, hash_code(words.hash, word));
-                continue;
+                words = words.add(word != NO_WORD, hash_code(words.hash, word), self.hashes);
             }
         }
-        let at = text.len() - rest.len();
-        let Some(character) = text.get(at..).and_then(|rest| rest.chars().next()) else { break };
-        rest = rest.get(character.len_utf8()..).unwrap_or_default();
-        match lowercase {
-            true => character.to_lowercase().for_each(|lowered| words.add_character(lowered)),
-            false => words.add_character(character),
+        let read = self.rest.len() - rest.len();
+        self.rest = self.rest.get(read..).unwrap_or_default();
+        self.words = words;
+        if let Some(character) = self.rest.chars().next().filter(|next| !next.is_ascii()) {
+            self.rare(character, lowered.is_some());
         }
     }
-    words.add(false, FNV_OFFSET);
-    let count = words.count;
-    hashes.truncate(count);
+
+    #[cold]
+    fn rare(&mut self, character: char, lowercase: bool) {
+        self.rest = self.rest.get(character.len_utf8()..).unwrap_or_default();
+        match lowercase {
+            true => character.to_lowercase().for_each(|lowered| self.add(lowered)),
+            false => self.add(character),
+        }
+    }
+
+    fn add(&mut self, character: char) {
+        let mut bytes = [0; 4];
+        let hash = hash_bytes(self.words.hash, character.encode_utf8(&mut bytes).as_bytes());
+        self.words = self.words.add(is_word(character), hash, self.hashes);
+    }
+
+    /// How many words there are, at the end.
+    fn count(self) -> usize {
+        self.words.add(false, FNV_OFFSET, self.hashes).count
+    }
+}
+
+/// The hashes of the words of a text: cut, lower-cased and hashed in one pass. They are at the start of
+/// `room`, which grows as it needs to.
+fn scan_words<'a>(text: &str, lowercase: bool, room: &'a mut Vec<u64>) -> &'a [u64] {
+    let known = if lowercase { &ASCII_LOWERED } else { &ASCII };
+    let lowered = lowercase.then(|| &**LOWERED);
+    let (one, two) = halves(text);
+    let (start, end) = (Scan::room(one.len()), Scan::room(two.len()));
+    if room.len() < start + end {
+        room.resize(start + end, 0);
+    }
+    let (first, second) = room.split_at_mut(start);
+    let (mut one, mut two) = (Scan::new(one, first), Scan::new(two, second));
+    while !one.rest.is_empty() || !two.rest.is_empty() {
+        one.ascii(&mut two, known);
+        one.others(known, lowered);
+        two.others(known, lowered);
+    }
+    let (one, two) = (one.count(), two.count());
+    room.copy_within(start..start + two, one);
+    room.get(..one + two).unwrap_or_default()
+}
+
+/// A text in two parts of about one length, between two words.
+fn halves(text: &str) -> (&str, &str) {
+    let middle = text.len() / 2;
+    let space = text.as_bytes().iter().skip(middle).position(|byte| *byte == b' ');
+    text.split_at_checked(space.map_or(text.len(), |space| middle + space)).unwrap_or((text, ""))
 }
 
 fn split_words(text: &str, mut each: impl FnMut(&str)) {

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Places in the table per feature: longer runs of full places cost more than the memory.
-const ROOM: f64 = 1.6;
+const ROOM: f64 = 4.0;
 /// Features whose largest weight is below this share of the model's largest weight have no say.
 const NEGLIGIBLE: f32 = 1e-4;
 

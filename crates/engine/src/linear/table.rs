@@ -60,8 +60,9 @@ impl<'a> Table<'a> {
     pub(super) fn find_all(&self, hashes: &[u64], found: &mut Vec<u32>, room: &mut Candidates) {
         let places = self.places();
         let Candidates { hashes: likely, features } = room;
-        likely.clear();
-        likely.resize(hashes.len(), (0, 0));
+        if likely.len() < hashes.len() {
+            likely.resize(hashes.len(), (0, 0));
+        }
         let mut count = 0;
         for hash in hashes {
             let place = start(*hash, places);

@@ -39,6 +39,13 @@ pub fn text_of<'a>(column: &'a dyn Array, field: &Field, row: usize) -> Option<C
     }
 }
 
+/// Whether the values of a column are texts, and not JSON in a text.
+#[must_use]
+pub fn is_text(field: &Field) -> bool {
+    use DataType::{LargeUtf8, Utf8, Utf8View};
+    matches!(field.data_type(), Utf8 | LargeUtf8 | Utf8View) && !is_json(field)
+}
+
 /// The value of a row as JSON: dates and times as strings of RFC 3339 (without a zone, if the
 /// column has none), values inside of lists and structs that are null as `null`. `None` if it is
 /// null, no such row is there, or it has no JSON form: bytes, and numbers that are not finite.

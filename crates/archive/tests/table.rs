@@ -93,12 +93,29 @@ fn read(table: &Table, asked: &[&str], marks: &Marks, most: u64) -> Result<Vec<R
     Ok(all)
 }
 
+fn read_views(
+    table: &Table,
+    asked: &[&str],
+    marks: &Marks,
+    most: u64,
+) -> Result<Vec<Row>, ArchiveError> {
+    let (asked, mut all) = (names(asked), Vec::new());
+    for span in marks.spans(most) {
+        table.read_views(&asked, &span, &mut |rows| {
+            rows_of(&rows, &asked, &mut all);
+            Ok(())
+        })?;
+    }
+    Ok(all)
+}
+
 /// The values of all rows, which are the same when they are read in parts.
 fn values(table: &Table, asked: &[&str]) -> Vec<Result<Vec<Option<String>>, Unusable>> {
     let (all, marks) = scan(table, asked).unwrap();
     assert_eq!(marks.rows(), all.len() as u64);
     for most in [1, 2, 128, 1000] {
         assert_eq!(read(table, asked, &marks, most).unwrap(), all, "{most}");
+        assert_eq!(read_views(table, asked, &marks, most).unwrap(), all, "{most}");
     }
     all.into_iter().map(|(_, _, values)| values).collect()
 }

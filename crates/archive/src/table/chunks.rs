@@ -2,6 +2,8 @@ use std::{
     collections::VecDeque,
     fs::File,
     io::{self, Read},
+    mem,
+    os::unix::fs::FileExt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -16,9 +18,23 @@ use crate::ArchiveError;
 
 /// A file as the Parquet library reads it: here and there.
 pub(super) enum Chunks {
-    Local(File),
+    Local(File, Pool),
     Object(Blocks),
 }
+
+/// Room that pages are read into, again and again: what is new has to be got from the system first.
+type Pool = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// A page in such room, which it gives back.
+struct Page {
+    bytes: Vec<u8>,
+    pool: Pool,
+}
+
+/// Pages of which the room is kept: one is read while another is still in use.
+const POOLED: usize = 2;
+/// Longer ones are not kept.
+const MAX_POOLED: usize = 4 << 20;
 
 /// An object that is read in whole blocks, of which the last few are kept: the library asks for
 /// the header of a page and then for the page, and does so for each column in turn.
@@ -47,7 +63,8 @@ impl Chunks {
     pub(super) fn open(place: &Place, columns: usize) -> Result<Self, ArchiveError> {
         Ok(match place {
             Place::Local(path) => {
-                Self::Local(File::open(path).map_err(|error| ArchiveError::open(path, error))?)
+                let file = File::open(path).map_err(|error| ArchiveError::open(path, error))?;
+                Self::Local(file, Pool::default())
             }
             Place::Object(object) => Self::Object(Blocks::new(object.clone(), columns)),
         })
@@ -57,7 +74,7 @@ impl Chunks {
 impl Length for Chunks {
     fn len(&self) -> u64 {
         match self {
-            Self::Local(file) => Length::len(file),
+            Self::Local(file, _) => Length::len(file),
             Self::Object(blocks) => blocks.object.bytes,
         }
     }
@@ -68,15 +85,42 @@ impl ChunkReader for Chunks {
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
         Ok(match self {
-            Self::Local(file) => Box::new(file.get_read(start)?),
+            Self::Local(file, _) => Box::new(file.get_read(start)?),
             Self::Object(blocks) => Box::new(Onward { blocks: blocks.clone(), at: start }),
         })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
         match self {
-            Self::Local(file) => file.get_bytes(start, length),
+            Self::Local(file, pool) => {
+                let mut page = Page::in_pool(pool);
+                page.bytes.resize(length, 0);
+                file.read_exact_at(&mut page.bytes, start)?;
+                Ok(Bytes::from_owner(page))
+            }
             Self::Object(blocks) => Ok(blocks.get(start, length as u64)?),
+        }
+    }
+}
+
+impl Page {
+    fn in_pool(pool: &Pool) -> Self {
+        let found = pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self { bytes: found.unwrap_or_default(), pool: Arc::clone(pool) }
+    }
+}
+
+impl AsRef<[u8]> for Page {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() < POOLED && self.bytes.capacity() <= MAX_POOLED {
+            pool.push(mem::take(&mut self.bytes));
         }
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray, types::Float64Type};
 use arrow_cast::{CastOptions, can_cast_types, cast_with_options};
-use arrow_schema::{ArrowError, DataType, Field, FieldRef};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema};
 use mesh_dataset::guarded;
 use parquet::{
     arrow::{
@@ -186,6 +186,7 @@ fn open(
         }
         places.push(root);
     }
+    let about = guarded(|| viewing(about, plan)).map_err(fail)?;
     let mask = ProjectionMask::roots(about.parquet_schema(), places);
     let leaves = about.parquet_schema().num_columns();
     let leaves = (0..leaves).filter(|leaf| mask.leaf_included(*leaf)).count();
@@ -198,6 +199,22 @@ fn open(
         .with_offset(usize::try_from(skipped).unwrap_or(usize::MAX))
         .with_limit(usize::try_from(part.rows).unwrap_or(usize::MAX));
     guarded(|| builder.build()).map_err(fail)
+}
+
+/// What a file says of itself, with texts to be read as views where the plan has them so.
+fn viewing(about: ArrowReaderMetadata, plan: &Plan) -> Result<ArrowReaderMetadata, ParquetError> {
+    let schema = about.schema();
+    if !schema.fields().iter().any(|field| plan.views(field)) {
+        return Ok(about);
+    }
+    let field = |field: &FieldRef| match plan.views(field) {
+        true => Arc::new(Field::clone(field).with_data_type(DataType::Utf8View)),
+        false => Arc::clone(field),
+    };
+    let fields: Vec<FieldRef> = schema.fields().iter().map(field).collect();
+    let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+    let options = ArrowReaderOptions::new().with_schema(schema);
+    ArrowReaderMetadata::try_new(Arc::clone(about.metadata()), options)
 }
 
 /// The row groups that some rows lie in, and how many rows of the first come before them.

@@ -56,6 +56,31 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The same, with texts as views of what was read: they are not copied.
+    pub(super) fn viewing(mut self) -> Self {
+        let view = |field: &mut FieldRef| {
+            if is_text(field.data_type()) {
+                *field = Arc::new(Field::clone(field).with_data_type(DataType::Utf8View));
+            }
+        };
+        self.own.iter_mut().for_each(view);
+        let column = |(origin, field): (&Origin, &FieldRef)| match origin {
+            Origin::Own(place) => self.own.get(*place).unwrap_or(field).clone(),
+            Origin::Folder(_) => field.clone(),
+        };
+        let fields: Vec<FieldRef> =
+            self.origins.iter().zip(self.schema.fields()).map(column).collect();
+        self.schema = SchemaRef::new(Schema::new(fields));
+        self
+    }
+
+    /// Whether a column of a file is to be read as views of its texts.
+    pub(super) fn views(&self, column: &Field) -> bool {
+        let viewed =
+            |own: &FieldRef| own.name() == column.name() && *own.data_type() == DataType::Utf8View;
+        is_text(column.data_type()) && self.own.iter().any(viewed)
+    }
+
     /// The columns that were asked for.
     pub(super) fn schema(&self) -> SchemaRef {
         SchemaRef::clone(&self.schema)
@@ -82,4 +107,8 @@ impl Plan {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
     }
+}
+
+const fn is_text(of: &DataType) -> bool {
+    matches!(of, DataType::Utf8 | DataType::LargeUtf8)
 }

@@ -77,7 +77,7 @@ impl Table {
     }
 
     /// As [`Table::scan`] by several threads, where the format allows for it: `sink` is given the rows
-    /// of Parquet files in any order.
+    /// of Parquet files in any order, and their texts as views.
     ///
     /// # Errors
     /// As [`Table::scan`]; the first that any thread meets.
@@ -91,7 +91,7 @@ impl Table {
         if self.0.format != Format::Parquet || self.is_live() {
             return self.scan(columns, watch, label, &mut |rows| sink(rows));
         }
-        let plan = Plan::new(self, columns)?;
+        let plan = Plan::new(self, columns)?.viewing();
         let total = self.files().iter().map(|file| file.bytes).sum();
         let task = watch.progress.begin(label, Some(total), Unit::Bytes);
         let groups = Groups::of(self, &plan, watch.cancel);
@@ -131,12 +131,37 @@ impl Table {
         span: &Span,
         sink: &mut dyn FnMut(Rows) -> Result<(), ArchiveError>,
     ) -> Result<(), ArchiveError> {
-        let plan = Plan::new(self, columns)?;
+        self.read_as(&Plan::new(self, columns)?, span, sink)
+    }
+
+    /// As [`Table::read`], with the texts of Parquet files as views.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn read_views(
+        &self,
+        columns: &[String],
+        span: &Span,
+        sink: &mut dyn FnMut(Rows) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let mut plan = Plan::new(self, columns)?;
+        if self.0.format == Format::Parquet && !self.is_live() {
+            plan = plan.viewing();
+        }
+        self.read_as(&plan, span, sink)
+    }
+
+    fn read_as(
+        &self,
+        plan: &Plan,
+        span: &Span,
+        sink: &mut dyn FnMut(Rows) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
         let cancel = Cancel::new();
         if let Some((source, file)) = self.relation() {
-            return source.read(source_batches(source, file, &plan, &cancel), span, sink);
+            return source.read(source_batches(source, file, plan, &cancel), span, sink);
         }
-        let reading = self.reading(span.file, &plan, (&NoProgress, &cancel))?;
+        let reading = self.reading(span.file, plan, (&NoProgress, &cancel))?;
         let rows = reading.unchanged(sink, |sink| match self.head(&reading)? {
             Head::Parquet(about) => self.parquet(&reading, about, span, sink),
             Head::Names(names) => text::read(&reading, self.0.format, &names, span, sink),

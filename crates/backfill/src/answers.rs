@@ -7,7 +7,6 @@ use std::{
     io::{self, BufReader, Read},
     os::unix::fs::FileExt,
     path::Path,
-    rc::Rc,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -30,12 +29,11 @@ pub(crate) struct Reason {
 pub(crate) type Answered = Result<Prediction, Reason>;
 
 /// A prediction, of which there is one for all documents with the same input.
-#[derive(Clone)]
 pub(crate) enum Prediction {
     /// As a service tells it, or as it was kept.
     Json(Arc<str>),
     /// As the engine gives it.
-    Unwritten(Rc<AnyPrediction>),
+    Unwritten(AnyPrediction),
 }
 
 impl From<&str> for Prediction {

@@ -1,11 +1,14 @@
 //! What a model is asked of documents, and how it answers.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{borrow::Cow, collections::BTreeMap};
+
+use mesh_archive::{is_text, text_of};
+use mesh_core::{FieldError, Input, manifest::InputColumn};
 
 use crate::{
     answers::{Answered, Prediction, Reason},
     chunk::Chunk,
-    inputs::{EnrichedRows, Sources, push_fields},
+    inputs::{Column, EnrichedRows, Sources, column_of, push_fields},
     job::{Job, ProjectJob},
     keys::KeyHash,
 };
@@ -14,11 +17,16 @@ use crate::{
 pub(crate) struct Requests<'a> {
     project: &'a ProjectJob,
     sources: Sources<'a>,
+    /// The attributes with their columns, if all are texts of the documents, and there is nothing
+    /// else.
+    texts: Option<Vec<(&'a str, Column<'a>)>>,
 }
 
 /// What is asked of a model: the JSON of attributes and parameters.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
+    /// The row of the document.
+    row: usize,
     pub(crate) attributes: &'a str,
     pub(crate) parameters: Option<&'a str>,
 }
@@ -27,8 +35,16 @@ pub(crate) struct Asked<'a> {
 #[derive(Default)]
 pub(crate) struct AskedList {
     text: String,
-    /// Where each begins, and where its parameters do, if there are any.
-    places: Vec<(usize, Option<usize>)>,
+    places: Vec<AskedPlace>,
+}
+
+/// Where something is that is asked.
+#[derive(Clone, Copy)]
+struct AskedPlace {
+    row: usize,
+    start: usize,
+    /// Where its parameters begin, if there are any.
+    parameters: Option<usize>,
 }
 
 impl<'a> Requests<'a> {
@@ -40,7 +56,31 @@ impl<'a> Requests<'a> {
         enriched: &'a BTreeMap<String, EnrichedRows>,
     ) -> Self {
         let sources = Sources { documents: &chunk.batch, enriched, untyped: job.untyped() };
-        Self { project, sources }
+        let text = |(attribute, column): (&'a String, &'a InputColumn)| {
+            let InputColumn::Column(name) = column else { return None };
+            let column = column_of(sources.documents, name)?;
+            is_text(column.1).then_some((attribute.as_str(), column))
+        };
+        // In CSV a text may stand for a number.
+        let only = project.plan.parameters.is_empty() && !sources.untyped;
+        let texts = only.then(|| project.plan.input.iter().map(text).collect()).flatten();
+        Self { project, sources, texts }
+    }
+
+    /// Parses what is asked.
+    fn parse(&self, asked: &Asked<'_>) -> Result<Input, Vec<FieldError>> {
+        let predictor = &self.project.predictor;
+        let texts = self.texts.as_ref().and_then(|texts| {
+            let text = |(attribute, (column, field)): &(&'a str, Column<'a>)| {
+                let Cow::Borrowed(text) = text_of(*column, field, asked.row)? else { return None };
+                Some((*attribute, text))
+            };
+            texts.iter().map(text).collect::<Option<Vec<_>>>()
+        });
+        match texts.and_then(|texts| predictor.parse_texts(&texts)) {
+            Some(input) => Ok(input),
+            None => predictor.parse(asked.attributes, asked.parameters),
+        }
     }
 
     /// What tells apart what a document is asked as.
@@ -58,7 +98,7 @@ impl AskedList {
 
     /// Adds what a document is asked as; gives what tells it from all else that a project is asked.
     pub(crate) fn push(&mut self, requests: &Requests<'_>, row: usize) -> KeyHash {
-        let Requests { project: ProjectJob { plan, schema, .. }, sources } = requests;
+        let Requests { project: ProjectJob { plan, schema, .. }, sources, .. } = requests;
         let start = self.text.len();
         let attributes = schema.attributes.as_value();
         push_fields(&mut self.text, &plan.input, attributes, *sources, row);
@@ -67,15 +107,16 @@ impl AskedList {
             let schema = schema.parameters.as_value();
             push_fields(&mut self.text, &plan.parameters, schema, *sources, row);
         }
-        self.places.push((start, parameters));
-        let Asked { attributes, parameters } = self.part(start, parameters, self.text.len());
+        let place = AskedPlace { row, start, parameters };
+        self.places.push(place);
+        let Asked { attributes, parameters, .. } = self.part(place, self.text.len());
         let parameters = parameters.unwrap_or_default();
         KeyHash::of_parts([plan.project.as_str(), APART, attributes, APART, parameters])
     }
 
     /// Takes away what was added last.
     pub(crate) fn pop(&mut self) {
-        if let Some((start, _)) = self.places.pop() {
+        if let Some(AskedPlace { start, .. }) = self.places.pop() {
             self.text.truncate(start);
         }
     }
@@ -86,14 +127,15 @@ impl AskedList {
     }
 
     pub(crate) fn get(&self, at: usize) -> Option<Asked<'_>> {
-        let (start, parameters) = *self.places.get(at)?;
-        let end = self.places.get(at + 1).map_or(self.text.len(), |(start, _)| *start);
-        Some(self.part(start, parameters, end))
+        let end = self.places.get(at + 1).map_or(self.text.len(), |next| next.start);
+        Some(self.part(*self.places.get(at)?, end))
     }
 
-    fn part(&self, start: usize, parameters: Option<usize>, end: usize) -> Asked<'_> {
+    fn part(&self, place: AskedPlace, end: usize) -> Asked<'_> {
+        let AskedPlace { row, start, parameters } = place;
         let text = |start, end| self.text.get(start..end).unwrap_or_default();
         Asked {
+            row,
             attributes: text(start, parameters.unwrap_or(end)),
             parameters: parameters.map(|start| text(start, end)),
         }
@@ -104,14 +146,12 @@ impl AskedList {
 const APART: &str = "\u{1f}";
 
 /// Asks a model; each request gets an answer or a reason.
-pub(crate) fn predict(project: &ProjectJob, asked: &[Asked<'_>]) -> Vec<Answered> {
-    let parse = |Asked { attributes, parameters }: &Asked<'_>| {
-        project.predictor.parse(attributes, *parameters)
-    };
-    let parsed: Vec<_> = asked.iter().map(parse).collect();
-    let (mut inputs, mut wrong) = (Vec::new(), Vec::new());
-    for parsed in parsed {
-        match parsed {
+pub(crate) fn predict(requests: &Requests<'_>, asked: &[Asked<'_>]) -> Vec<Answered> {
+    let predictor = &requests.project.predictor;
+    let (mut inputs, mut wrong) =
+        (Vec::with_capacity(asked.len()), Vec::with_capacity(asked.len()));
+    for asked in asked {
+        match requests.parse(asked) {
             Ok(input) => {
                 inputs.push(input);
                 wrong.push(None);
@@ -122,11 +162,11 @@ pub(crate) fn predict(project: &ProjectJob, asked: &[Asked<'_>]) -> Vec<Answered
             }
         }
     }
-    let mut outcomes = project.predictor.predict_any(inputs).into_iter();
+    let mut outcomes = predictor.predict_any(inputs).into_iter();
     let answered = |wrong: Option<Reason>| match wrong {
         Some(reason) => Err(reason),
         None => match outcomes.next() {
-            Some(Ok(answer)) => Ok(Prediction::Unwritten(Rc::new(answer.prediction))),
+            Some(Ok(answer)) => Ok(Prediction::Unwritten(answer.prediction)),
             Some(Err(refusal)) => {
                 Err(Reason { kind: refusal.kind.as_str().into(), detail: refusal.detail })
             }

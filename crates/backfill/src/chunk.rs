@@ -10,7 +10,7 @@ use std::{
 
 use arrow_array::{
     Array, ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
-    builder::StringBuilder,
+    builder::StringBuilder, cast::AsArray,
 };
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
@@ -28,7 +28,7 @@ use crate::{
     job::{Job, ProjectJob},
     keys::KeyHash,
     select::{Choice, Chooser, Documents},
-    survey::input_hash,
+    survey::Inputs,
 };
 
 /// What a chunk is done with.
@@ -67,7 +67,7 @@ type PartRow = (usize, (usize, usize));
 #[derive(Clone, Copy)]
 struct Answers<'a> {
     /// What was answered now.
-    predictions: &'a [Prediction],
+    predictions: &'a [&'a Prediction],
     /// The digests of what was asked.
     inputs: &'a [KeyHash],
     /// What was told before.
@@ -77,8 +77,10 @@ struct Answers<'a> {
 
 /// What became of the documents that were to be answered.
 struct AnsweredRows {
-    /// Each with what names its input.
-    rows: Vec<(KeyHash, Answered)>,
+    /// Each with what names its input, and which of the answers is its own.
+    rows: Vec<(KeyHash, usize)>,
+    /// The answers to different inputs.
+    answers: Vec<Answered>,
     /// How many were answered with another's.
     repeated: u64,
     /// How long the model took.
@@ -98,7 +100,12 @@ impl Chunk {
             batches.push(found.batch);
             Ok::<(), ArchiveError>(())
         };
-        job.archive.table.read(&job.columns, span, &mut sink)?;
+        let table = &job.archive.table;
+        match job.filter {
+            // It compares texts with texts.
+            Some(_) => table.read(&job.columns, span, &mut sink)?,
+            None => table.read_views(&job.columns, span, &mut sink)?,
+        }
         let Some(schema) = batches.first().map(RecordBatch::schema) else {
             let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
             return Ok(Self { span: span.clone(), batch, keys: Vec::new(), broken });
@@ -112,6 +119,16 @@ impl Chunk {
 
     pub(crate) fn rows(&self) -> usize {
         self.keys.len()
+    }
+
+    /// About how many bytes its values have.
+    fn bytes(&self) -> usize {
+        let of = |column: &ArrayRef| match column.as_string_view_opt() {
+            // What it views are whole pages.
+            Some(texts) => texts.total_buffer_bytes_used(),
+            None => column.get_array_memory_size(),
+        };
+        self.batch.columns().iter().map(of).sum()
     }
 
     /// The answers of projects that are not asked anew.
@@ -209,25 +226,25 @@ impl Work<'_> {
             .filter(|(_, choice)| matches!(choice, Choice::Enrich(_)))
             .map(|(row, _)| row)
             .collect();
-        let AnsweredRows { rows: answers, repeated, asking } =
+        let AnsweredRows { rows, answers, repeated, asking } =
             self.answer(project, chunk, enriched, &todo)?;
         let mut counts = Counts { rows: chunk.rows() as u64, repeated, ..Counts::default() };
-        let mut predictions: Vec<Prediction> = Vec::new();
-        let mut inputs: Vec<KeyHash> = Vec::new();
-        let mut kept: Vec<PartRow> = Vec::new();
+        let mut predictions: Vec<&Prediction> = Vec::with_capacity(rows.len());
+        let mut inputs: Vec<KeyHash> = Vec::with_capacity(rows.len());
+        let mut kept: Vec<PartRow> = Vec::with_capacity(chunk.rows());
         let mut rejected: Vec<(usize, Reason)> = Vec::new();
-        let mut answers = answers.into_iter();
+        let mut answered = rows.into_iter().map(|(input, at)| (input, answers.get(at)));
         for (row, choice) in choices.into_iter().enumerate() {
             match choice {
-                Choice::Enrich(_) => match answers.next() {
-                    Some((input, Ok(answer))) => {
+                Choice::Enrich(_) => match answered.next() {
+                    Some((input, Some(Ok(answer)))) => {
                         inputs.push(input);
                         counts.enriched += 1;
                         kept.push((row, (0, predictions.len())));
                         predictions.push(answer);
                     }
-                    Some((_, Err(reason))) => rejected.push((row, reason)),
-                    None => rejected.push((row, no_answer())),
+                    Some((_, Some(Err(reason)))) => rejected.push((row, reason.clone())),
+                    Some((_, None)) | None => rejected.push((row, no_answer())),
                 },
                 Choice::Keep(at, _) => {
                     counts.kept += 1;
@@ -259,9 +276,10 @@ impl Work<'_> {
     ) -> Result<AnsweredRows, BackfillError> {
         let job = self.job;
         let requests = Requests::new(job, project, chunk, enriched);
-        let mut asked = AskedList::with_room(chunk.batch.get_array_memory_size());
-        let mut ids: Vec<(KeyHash, bool)> = Vec::new();
-        let mut known: HashMap<KeyHash, usize> = HashMap::new();
+        let inputs = Inputs::new(&chunk.batch, &job.inputs);
+        let mut asked = AskedList::with_room(chunk.bytes());
+        let mut ids: Vec<(KeyHash, bool)> = Vec::with_capacity(todo.len());
+        let mut known: HashMap<KeyHash, usize> = HashMap::with_capacity(todo.len());
         let mut places = Vec::with_capacity(todo.len());
         for row in todo {
             let id = asked.push(&requests, *row);
@@ -271,7 +289,7 @@ impl Work<'_> {
                     *known.get()
                 }
                 Entry::Vacant(new) => {
-                    let (input, _) = input_hash(&chunk.batch, &job.inputs, *row);
+                    let (input, _) = inputs.hash(*row);
                     ids.push((id, job.survey.is_repeated(input)));
                     *new.insert(asked.len() - 1)
                 }
@@ -290,10 +308,10 @@ impl Work<'_> {
         for some in open.chunks(BATCH) {
             self.cancel.check()?;
             let started = Instant::now();
-            let requests: Vec<Asked<'_>> = some.iter().filter_map(|at| asked.get(*at)).collect();
+            let batch: Vec<Asked<'_>> = some.iter().filter_map(|at| asked.get(*at)).collect();
             let answered = match &project.remote {
-                None => predict(project, &requests),
-                Some(remote) => remote.answer(&requests, self.cancel)?,
+                None => predict(&requests, &batch),
+                Some(remote) => remote.answer(&batch, self.cancel)?,
             };
             asking += started.elapsed();
             for (at, answer) in some.iter().zip(answered) {
@@ -305,12 +323,9 @@ impl Work<'_> {
                 }
             }
         }
-        let answer = |place: usize| {
-            let found = answers.get(place).cloned().flatten();
-            found.unwrap_or_else(|| Err(no_answer()))
-        };
-        let answer = |(id, place)| (id, answer(place));
-        Ok(AnsweredRows { rows: places.into_iter().map(answer).collect(), repeated, asking })
+        let answers =
+            answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(no_answer()))).collect();
+        Ok(AnsweredRows { rows: places, answers, repeated, asking })
     }
 
     /// The rows of a part.
@@ -326,6 +341,12 @@ impl Work<'_> {
         let decoded = project.columns.decode(predictions)?;
         let now = chrono::Utc::now().timestamp_millis();
         let version = project.plan.version.get();
+        let mut digests = StringBuilder::new();
+        for input in inputs {
+            // What it writes to grows as it needs to.
+            let _ = input.write_short(&mut digests);
+            digests.append_value("");
+        }
         let stamps: [(&str, ArrayRef); 4] = [
             (MODEL_VERSION, Arc::new(UInt32Array::from(vec![version; count]))),
             (MODEL_DIGEST, Arc::new(StringArray::from(vec![project.plan.digest.as_str(); count]))),
@@ -333,10 +354,7 @@ impl Work<'_> {
                 ENRICHED_AT,
                 Arc::new(TimestampMillisecondArray::from(vec![now; count]).with_timezone("UTC")),
             ),
-            (
-                INPUT_DIGEST,
-                Arc::new(inputs.iter().map(|input| Some(input.short())).collect::<StringArray>()),
-            ),
+            (INPUT_DIGEST, Arc::new(digests.finish())),
         ];
         let names = project.columns.names().iter().map(String::as_str);
         let new = names.zip(decoded).chain(stamps);
@@ -374,7 +392,9 @@ impl Work<'_> {
         }
         let rows = UInt64Array::from_iter_values(kept.iter().map(|(row, _)| *row as u64));
         match chunk.batch.columns().get(at) {
-            Some(column) => take(column, &rows, None).map_err(arrow),
+            Some(column) => {
+                take(column, &rows, None).and_then(|keys| cast(&keys, &kind)).map_err(arrow)
+            }
             None => Ok(arrow_array::new_empty_array(&kind)),
         }
     }

@@ -112,10 +112,10 @@ impl PredictionColumns {
     /// When one does not fit the schema of its project.
     pub(crate) fn decode(
         &self,
-        predictions: &[Prediction],
+        predictions: &[&Prediction],
     ) -> Result<Vec<ArrayRef>, BackfillError> {
         if self.whole {
-            let column = StringArray::from_iter_values(predictions.iter().map(Prediction::json));
+            let column = StringArray::from_iter_values(predictions.iter().map(|one| one.json()));
             return Ok(vec![Arc::new(column)]);
         }
         if predictions.is_empty() {
@@ -137,7 +137,7 @@ impl PredictionColumns {
             let text = match prediction {
                 Prediction::Json(text) => text,
                 Prediction::Unwritten(any) => {
-                    decoder.serialize(std::slice::from_ref(any.as_ref())).map_err(fail)?;
+                    decoder.serialize(std::slice::from_ref(any)).map_err(fail)?;
                     continue;
                 }
             };
@@ -224,8 +224,6 @@ fn data_type(schema: &Value, root: &Value, depth: usize) -> Option<DataType> {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use serde_json::json;
 
     use super::*;
@@ -243,6 +241,13 @@ mod tests {
 
     fn schemars_of<T: serde::de::DeserializeOwned>(value: Value) -> T {
         serde_json::from_value(value).unwrap()
+    }
+
+    fn decode(
+        columns: &PredictionColumns,
+        predictions: &[Prediction],
+    ) -> Result<Vec<ArrayRef>, BackfillError> {
+        columns.decode(&predictions.iter().collect::<Vec<_>>())
     }
 
     #[test]
@@ -272,21 +277,21 @@ mod tests {
             r#"{"label":"good","score":0.5,"vectors":[1.0,2.0],"spans":[{"text":"a","at":null}]}"#,
             r#"{"label":"bad","score":0.25,"vectors":[3.0],"spans":null}"#,
         ];
-        let decoded = columns.decode(&rows.map(|row| Prediction::Json(row.into()))).unwrap();
+        let decoded = decode(&columns, &rows.map(|row| Prediction::Json(row.into()))).unwrap();
         assert_eq!(decoded.len(), 4);
         assert!(decoded.iter().all(|column| column.len() == 2));
         assert!(decoded[2].is_null(1));
         // What was never JSON becomes the same, also among others.
         let unwritten = |row: &str| {
             let value: Value = serde_json::from_str(row).unwrap();
-            Prediction::Unwritten(Rc::new(Box::new(value)))
+            Prediction::Unwritten(Box::new(value))
         };
         let mixed = [unwritten(rows[0]), Prediction::Json(rows[1].into())];
-        assert_eq!(columns.decode(&mixed).unwrap(), decoded);
+        assert_eq!(decode(&columns, &mixed).unwrap(), decoded);
         let mixed = [Prediction::Json(rows[0].into()), unwritten(rows[1])];
-        assert_eq!(columns.decode(&mixed).unwrap(), decoded);
-        assert!(columns.decode(&[unwritten("{\"label\":3}")]).is_err());
-        assert!(columns.decode(&[Prediction::Json("{\"label\":3}".into())]).is_err());
+        assert_eq!(decode(&columns, &mixed).unwrap(), decoded);
+        assert!(decode(&columns, &[unwritten("{\"label\":3}")]).is_err());
+        assert!(decode(&columns, &[Prediction::Json("{\"label\":3}".into())]).is_err());
     }
 
     #[test]
@@ -298,7 +303,7 @@ mod tests {
         ] {
             let columns = columns(prediction);
             assert!(columns.whole);
-            assert_eq!(columns.decode(&[Prediction::Json("{}".into())]).unwrap()[0].len(), 1);
+            assert_eq!(decode(&columns, &[Prediction::Json("{}".into())]).unwrap()[0].len(), 1);
         }
     }
 }

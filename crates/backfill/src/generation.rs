@@ -28,7 +28,7 @@ use crate::{
     columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION},
     follow::{Tail, TailPart},
     inputs::text_in,
-    keys::{FileStamp, KeyHash, KeyIndex},
+    keys::{FileStamp, KeyHash, KeyIndex, Sorter},
     place::Place,
     pointer::is_newer,
 };
@@ -341,16 +341,16 @@ impl Generation {
         if let Some(index) = self.index.get() {
             return Ok(index);
         }
-        let mut builder = KeyIndex::builder()?;
+        let mut sorter = Sorter::new()?;
         for at in 0..self.manifest.parts.len() {
             let batch = self.part(at)?;
             for row in 0..batch.num_rows() {
                 if let Some(key) = text_in(&batch, &self.manifest.key_column, row) {
-                    builder.add(KeyHash::of(&key), (at as u64) << 32 | row as u64)?;
+                    sorter.add((KeyHash::of(&key), (at as u64) << 32 | row as u64))?;
                 }
             }
         }
-        let index = builder.build()?;
+        let index = sorter.index()?;
         Ok(self.index.get_or_init(|| index))
     }
 }

@@ -5,7 +5,8 @@ use std::{
     collections::{BTreeMap, HashSet},
 };
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::Field;
 use mesh_archive::{push_json, push_json_text, text_of};
 use mesh_core::manifest::InputColumn;
 use serde_json::Value;
@@ -145,20 +146,22 @@ pub(crate) fn json_in(batch: &RecordBatch, name: &str, row: usize) -> Option<Str
 }
 
 fn push_json_in(out: &mut String, batch: &RecordBatch, name: &str, row: usize) -> bool {
-    let found = batch.schema_ref().column_with_name(name);
-    let found = found.and_then(|(at, field)| Some((batch.columns().get(at)?, field)));
-    found.is_some_and(|(column, field)| push_json(out, column.as_ref(), field, row))
+    column_of(batch, name).is_some_and(|(column, field)| push_json(out, column, field, row))
 }
 
 /// The text of a value; nothing if there is none.
 pub(crate) fn text_in(batch: &RecordBatch, name: &str, row: usize) -> Option<String> {
-    text_at(batch, name, row).map(Cow::into_owned)
+    let (column, field) = column_of(batch, name)?;
+    text_of(column, field, row).map(Cow::into_owned)
 }
 
-/// As [`text_in`], without a copy where there is no need of one.
-pub(crate) fn text_at<'a>(batch: &'a RecordBatch, name: &str, row: usize) -> Option<Cow<'a, str>> {
-    let (column, field) = batch.schema_ref().column_with_name(name)?;
-    text_of(batch.columns().get(column)?.as_ref(), field, row)
+/// A column with its field.
+pub(crate) type Column<'a> = (&'a dyn Array, &'a Field);
+
+/// The column of a name, if there is one.
+pub(crate) fn column_of<'a>(batch: &'a RecordBatch, name: &str) -> Option<Column<'a>> {
+    let (at, field) = batch.schema_ref().column_with_name(name)?;
+    Some((batch.columns().get(at)?.as_ref(), field))
 }
 
 /// A place in a JSON schema.

@@ -1,6 +1,7 @@
 //! The keys of an archive: each once, and where.
 
 use std::{
+    fmt,
     fs::File,
     io::{self, BufWriter, Write},
     num::ParseIntError,
@@ -78,7 +79,15 @@ impl KeyHash {
 
     /// Half of it, as hexadecimal digits: enough to tell one input of a document from the next.
     pub(crate) fn short(self) -> String {
-        format!("{:016x}", self.0 >> 64)
+        let mut digits = String::new();
+        // A text takes what is written to it.
+        let _ = self.write_short(&mut digits);
+        digits
+    }
+
+    /// Writes the same.
+    pub(crate) fn write_short(self, to: &mut impl fmt::Write) -> fmt::Result {
+        write!(to, "{:016x}", self.0 >> 64)
     }
 
     pub(crate) const fn number(self) -> u128 {
@@ -88,19 +97,74 @@ impl KeyHash {
     pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
     }
-
-    const fn bucket(self) -> usize {
-        (self.0 >> (128 - BUCKET_BITS)) as usize
-    }
 }
 
 const BUCKET_BITS: u32 = 7;
 const BUCKETS: usize = 1 << BUCKET_BITS;
-/// Bytes of an entry: a hash, and a number.
-const ENTRY: usize = 24;
 /// Entries of a block.
 const BLOCK: usize = 256;
-const BLOCK_BYTES: u64 = (BLOCK * ENTRY) as u64;
+
+/// What is sorted by the hundred million.
+pub(crate) trait Entry: Copy + Ord {
+    /// Its length in a file.
+    const BYTES: usize;
+
+    /// The first bits of its hash.
+    fn bucket(&self) -> usize;
+
+    /// Whether another one has the same hash.
+    fn is_alike(&self, other: &Self) -> bool;
+
+    fn write(self, out: &mut Vec<u8>);
+
+    fn read(bytes: &[u8]) -> Self;
+}
+
+/// A hash and where it is found.
+pub(crate) type Located = (KeyHash, u64);
+
+impl Entry for Located {
+    const BYTES: usize = 24;
+
+    fn bucket(&self) -> usize {
+        (self.0.0 >> (128 - BUCKET_BITS)) as usize
+    }
+
+    fn is_alike(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        out.extend(self.0.bytes());
+        out.extend(self.1.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Self {
+        let hash = bytes.first_chunk::<16>().copied().unwrap_or_default();
+        let number = bytes.last_chunk::<8>().copied().unwrap_or_default();
+        (KeyHash::from_bytes(hash), u64::from_be_bytes(number))
+    }
+}
+
+impl Entry for u64 {
+    const BYTES: usize = 8;
+
+    fn bucket(&self) -> usize {
+        (self >> (64 - BUCKET_BITS)) as usize
+    }
+
+    fn is_alike(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        out.extend(self.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Self {
+        Self::from_be_bytes(bytes.first_chunk().copied().unwrap_or_default())
+    }
+}
 
 /// Hashes with a number each, by the hundred million: they lie in a temporary file, of which a
 /// hundredth is in memory at a time.
@@ -111,39 +175,32 @@ pub(crate) struct KeyIndex {
     starts: Vec<u64>,
 }
 
-/// What an index is built with: entries by bucket, which go to a temporary file block by block.
-pub(crate) struct KeyIndexBuilder {
+/// Entries by bucket, which go to a temporary file block by block.
+pub(crate) struct Sorter<E> {
     file: File,
     /// Blocks that are in the file.
     blocks: u64,
-    buckets: Vec<Bucket>,
+    buckets: Vec<Bucket<E>>,
 }
 
-#[derive(Default)]
-struct Bucket {
+struct Bucket<E> {
     /// Which blocks of the file are its own.
     blocks: Vec<u64>,
     /// The entries that are not yet a block.
-    open: Vec<(KeyHash, u64)>,
+    open: Vec<E>,
 }
 
 impl KeyIndex {
-    pub(crate) fn builder() -> Result<KeyIndexBuilder, BackfillError> {
-        let file = tempfile::tempfile().map_err(scratch)?;
-        let buckets = (0..BUCKETS).map(|_| Bucket::default()).collect();
-        Ok(KeyIndexBuilder { file, blocks: 0, buckets })
-    }
-
     /// The number of a hash: the least, where there are several.
     pub(crate) fn find(&self, hash: KeyHash) -> Option<u64> {
-        let bucket = hash.bucket();
+        let bucket = (hash, 0).bucket();
         let (mut low, mut high) = (*self.starts.get(bucket)?, *self.starts.get(bucket + 1)?);
-        let mut entry = [0; ENTRY];
+        let mut entry = [0; Located::BYTES];
         let mut found = None;
         while low < high {
             let middle = low + (high - low) / 2;
-            self.file.read_exact_at(&mut entry, middle * ENTRY as u64).ok()?;
-            let (key, number) = parts(&entry);
+            self.file.read_exact_at(&mut entry, middle * Located::BYTES as u64).ok()?;
+            let (key, number) = Located::read(&entry);
             if key < hash {
                 low = middle + 1;
             } else {
@@ -157,30 +214,15 @@ impl KeyIndex {
     }
 }
 
-impl KeyIndexBuilder {
-    pub(crate) fn add(&mut self, hash: KeyHash, number: u64) -> Result<(), BackfillError> {
-        let Self { file, blocks, buckets } = self;
-        let Some(bucket) = buckets.get_mut(hash.bucket()) else { return Ok(()) };
-        bucket.open.push((hash, number));
-        if bucket.open.len() < BLOCK {
-            return Ok(());
-        }
-        let mut block = Vec::with_capacity(BLOCK * ENTRY);
-        bucket.open.drain(..).for_each(|entry| block.extend(bytes(entry)));
-        file.write_all_at(&block, *blocks * BLOCK_BYTES).map_err(scratch)?;
-        bucket.blocks.push(*blocks);
-        *blocks += 1;
-        Ok(())
-    }
-
-    pub(crate) fn build(self) -> Result<KeyIndex, BackfillError> {
+impl Sorter<Located> {
+    pub(crate) fn index(self) -> Result<KeyIndex, BackfillError> {
         let mut out = BufWriter::new(tempfile::tempfile().map_err(scratch)?);
         let mut starts = vec![0];
         let mut total = 0;
         self.buckets_in_order(|entries| {
-            for entry in entries {
-                out.write_all(&bytes(*entry)).map_err(scratch)?;
-            }
+            let mut bytes = Vec::with_capacity(entries.len() * Located::BYTES);
+            entries.iter().for_each(|entry| entry.write(&mut bytes));
+            out.write_all(&bytes).map_err(scratch)?;
             total += entries.len() as u64;
             starts.push(total);
             Ok(())
@@ -188,25 +230,41 @@ impl KeyIndexBuilder {
         let file = out.into_inner().map_err(|error| scratch(error.into_error()))?;
         Ok(KeyIndex { file, starts })
     }
+}
 
-    /// Shows each hash with its entries, their numbers ascending, and leaves no index.
-    pub(crate) fn each_hash(
-        self,
-        mut each: impl FnMut(KeyHash, &[(KeyHash, u64)]),
-    ) -> Result<(), BackfillError> {
+impl<E: Entry> Sorter<E> {
+    pub(crate) fn new() -> Result<Self, BackfillError> {
+        let file = tempfile::tempfile().map_err(scratch)?;
+        let bucket = |_| Bucket { blocks: Vec::new(), open: Vec::new() };
+        Ok(Self { file, blocks: 0, buckets: (0..BUCKETS).map(bucket).collect() })
+    }
+
+    pub(crate) fn add(&mut self, entry: E) -> Result<(), BackfillError> {
+        let Self { file, blocks, buckets } = self;
+        let Some(bucket) = buckets.get_mut(entry.bucket()) else { return Ok(()) };
+        bucket.open.push(entry);
+        if bucket.open.len() < BLOCK {
+            return Ok(());
+        }
+        let mut block = Vec::with_capacity(BLOCK * E::BYTES);
+        bucket.open.drain(..).for_each(|entry| entry.write(&mut block));
+        file.write_all_at(&block, *blocks * (BLOCK * E::BYTES) as u64).map_err(scratch)?;
+        bucket.blocks.push(*blocks);
+        *blocks += 1;
+        Ok(())
+    }
+
+    /// Shows the entries of each hash, in their order.
+    pub(crate) fn each_hash(self, mut each: impl FnMut(&[E])) -> Result<(), BackfillError> {
         self.buckets_in_order(|entries| {
-            for alike in entries.chunk_by(|one, two| one.0 == two.0) {
-                if let Some((hash, _)) = alike.first() {
-                    each(*hash, alike);
-                }
-            }
+            entries.chunk_by(E::is_alike).for_each(&mut each);
             Ok(())
         })
     }
 
     fn buckets_in_order(
         self,
-        mut each: impl FnMut(&[(KeyHash, u64)]) -> Result<(), BackfillError>,
+        mut each: impl FnMut(&[E]) -> Result<(), BackfillError>,
     ) -> Result<(), BackfillError> {
         for bucket in self.buckets {
             each(&bucket.sorted(&self.file).map_err(scratch)?)?;
@@ -215,34 +273,18 @@ impl KeyIndexBuilder {
     }
 }
 
-impl Bucket {
-    fn sorted(self, file: &File) -> io::Result<Vec<(KeyHash, u64)>> {
+impl<E: Entry> Bucket<E> {
+    fn sorted(self, file: &File) -> io::Result<Vec<E>> {
         let mut entries = self.open;
-        let mut block = vec![0; BLOCK * ENTRY];
+        let mut block = vec![0; BLOCK * E::BYTES];
         entries.reserve_exact(self.blocks.len() * BLOCK);
         for at in self.blocks {
-            file.read_exact_at(&mut block, at * BLOCK_BYTES)?;
-            let (block, _) = block.as_chunks::<ENTRY>();
-            entries.extend(block.iter().map(parts));
+            file.read_exact_at(&mut block, at * (BLOCK * E::BYTES) as u64)?;
+            entries.extend(block.chunks_exact(E::BYTES).map(E::read));
         }
         entries.sort_unstable();
         Ok(entries)
     }
-}
-
-fn bytes((hash, number): (KeyHash, u64)) -> [u8; ENTRY] {
-    let mut entry = [0; ENTRY];
-    if let Some((key, place)) = entry.split_first_chunk_mut::<16>() {
-        *key = hash.bytes();
-        place.copy_from_slice(&number.to_be_bytes());
-    }
-    entry
-}
-
-fn parts(entry: &[u8; ENTRY]) -> (KeyHash, u64) {
-    let key = entry.first_chunk::<16>().copied().unwrap_or_default();
-    let number = entry.last_chunk::<8>().copied().unwrap_or_default();
-    (KeyHash(u128::from_be_bytes(key)), u64::from_be_bytes(number))
 }
 
 fn scratch(error: io::Error) -> BackfillError {
@@ -287,16 +329,21 @@ mod tests {
     proptest! {
         #[test]
         fn an_index_finds_the_first_of_each_key(keys in prop::collection::vec("[a-e]{0,2}", 0..200)) {
-            let [mut builder, mut shown] = [0, 1].map(|_| KeyIndex::builder().unwrap());
+            let [mut sorter, mut shown] = [0, 1].map(|_| Sorter::new().unwrap());
+            let mut hashes = Sorter::new().unwrap();
             let mut expected: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
             for (key, row) in keys.iter().zip(0..) {
-                builder.add(KeyHash::of(key), row).unwrap();
-                shown.add(KeyHash::of(key), row).unwrap();
+                sorter.add((KeyHash::of(key), row)).unwrap();
+                shown.add((KeyHash::of(key), row)).unwrap();
+                hashes.add((KeyHash::of(key).number() >> 64) as u64).unwrap();
                 expected.entry(key).or_default().push(row);
             }
-            let index = builder.build().unwrap();
+            let index = sorter.index().unwrap();
             let mut seen: Vec<Vec<u64>> = Vec::new();
-            shown.each_hash(|_, rows| seen.push(rows.iter().map(|(_, row)| *row).collect())).unwrap();
+            shown.each_hash(|rows| seen.push(rows.iter().map(|(_, row)| *row).collect())).unwrap();
+            let mut counts = Vec::new();
+            hashes.each_hash(|alike| counts.push(alike.len())).unwrap();
+            prop_assert_eq!(counts, seen.iter().map(Vec::len).collect::<Vec<_>>());
             seen.sort();
             let mut all: Vec<Vec<u64>> = expected.values().cloned().collect();
             all.sort();

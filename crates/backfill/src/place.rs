@@ -1,6 +1,8 @@
 use std::{
     error::Error as StdError,
-    fs, io,
+    fs::{self, Permissions},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -90,14 +92,21 @@ impl Place {
 
     /// The bytes of a file and their version.
     pub(crate) fn get_versioned(&self, name: &str) -> Result<Option<Versioned>, BackfillError> {
-        let path = self.path(name);
-        let read = async {
-            let found = self.store.get(&path).await?;
-            let meta = found.meta.clone();
-            let version = UpdateVersion { e_tag: meta.e_tag, version: meta.version };
-            Ok(Versioned { bytes: found.bytes().await?, version })
+        let read = match &self.local {
+            Some(folder) => {
+                let path = folder.join(name);
+                let version = UpdateVersion { e_tag: None, version: None };
+                let found = fs::read(&path).map_err(|error| of_file(&path, error));
+                found.map(|bytes| Versioned { bytes: bytes.into(), version })
+            }
+            None => self.runtime.block_on(async {
+                let found = self.store.get(&self.path(name)).await?;
+                let meta = found.meta.clone();
+                let version = UpdateVersion { e_tag: meta.e_tag, version: meta.version };
+                Ok(Versioned { bytes: found.bytes().await?, version })
+            }),
         };
-        match self.runtime.block_on(read) {
+        match read {
             Ok(found) => Ok(Some(found)),
             Err(ObjectError::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.unreadable(name, error)),
@@ -218,6 +227,10 @@ impl Place {
     }
 
     fn put(&self, name: &str, bytes: Bytes, mode: PutMode) -> Result<(), ObjectError> {
+        if let Some(folder) = &self.local {
+            let path = folder.join(name);
+            return write(&path, &bytes, &mode).map_err(|error| of_file(&path, error));
+        }
         let (path, options) = (self.path(name), PutOptions::from(mode));
         self.runtime.block_on(self.store.put_opts(&path, bytes.into(), options)).map(drop)
     }
@@ -241,6 +254,38 @@ impl Place {
             .because(error)
             .help(help)
     }
+}
+
+/// What is wrong with a file, as a store tells it.
+fn of_file(path: &Path, error: io::Error) -> ObjectError {
+    let (path, kind, source) = (path.display().to_string(), error.kind(), error.into());
+    match kind {
+        io::ErrorKind::NotFound => ObjectError::NotFound { path, source },
+        io::ErrorKind::AlreadyExists => ObjectError::AlreadyExists { path, source },
+        _ => ObjectError::Generic { store: "folder", source },
+    }
+}
+
+/// Writes a file as a whole or not at all, and makes the folders that it lies in. In the place of
+/// another only if the mode says so.
+fn write(path: &Path, bytes: &[u8], mode: &PutMode) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // Readers of a folder of Parquet pass over names with a dot.
+    let mut staged = tempfile::Builder::new();
+    staged.prefix(".staged-").permissions(Permissions::from_mode(0o666));
+    let mut file = match staged.tempfile_in(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            staged.tempfile_in(folder)?
+        }
+        staged => staged?,
+    };
+    file.write_all(bytes)?;
+    let kept = match mode {
+        PutMode::Create => file.persist_noclobber(path),
+        _ => file.persist(path),
+    };
+    kept.map(drop).map_err(|refused| refused.error)
 }
 
 /// What to do about a place that does not give or take files.

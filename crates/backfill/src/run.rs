@@ -444,9 +444,12 @@ impl Keep<'_> {
                 let records = std::mem::take(&mut fresh);
                 let registry = &self.ledger.registry;
                 if !records.is_empty() {
+                    // In the meantime, and not all at the end: the workers need no disk.
+                    let synced = self.job.projects.iter().try_for_each(|p| p.place.sync());
                     let write = registry.finish_chunks(self.id, &records);
-                    if let Err(error) = self.ledger.runtime.block_on(write) {
-                        stopped.get_or_insert(error.into());
+                    let kept = self.ledger.runtime.block_on(write).map_err(BackfillError::from);
+                    if let Err(error) = synced.and(kept) {
+                        stopped.get_or_insert(error);
                     }
                 }
                 written = Instant::now();

@@ -9,15 +9,15 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use mesh_archive::{Marks, Rows, Table, Watch};
+use mesh_archive::{Marks, Rows, Table, Watch, text_of};
 use mesh_core::{Digest, Interrupted};
 use serde::{Deserialize, Serialize};
-use twox_hash::XxHash3_128;
+use twox_hash::XxHash3_64;
 
 use crate::{
     BackfillError,
-    inputs::text_at,
-    keys::{KeyHash, KeyIndex, KeyIndexBuilder, RowSet},
+    inputs::{Column, column_of},
+    keys::{KeyHash, Located, RowSet, Sorter},
 };
 
 /// What is known of an archive's documents.
@@ -31,7 +31,7 @@ pub(crate) struct Survey {
     /// Documents whose key an earlier one has.
     pub(crate) doubles: RowSet,
     /// Inputs that several documents have.
-    repeated: HashSet<KeyHash>,
+    repeated: HashSet<u64>,
     /// Different inputs.
     pub(crate) distinct: u64,
     /// Bytes of all inputs.
@@ -47,7 +47,7 @@ pub(crate) struct SharedSurvey {
     rows: u64,
     starts: Vec<u64>,
     doubles: RowSet,
-    repeated: Vec<KeyHash>,
+    repeated: Vec<u64>,
 }
 
 /// Inputs that are there several times, of which it is kept in mind: what is more is answered more
@@ -85,14 +85,16 @@ impl Survey {
         let start = |file: usize| starts.get(file).copied().unwrap_or_default();
         let mut doubles = RowSet::default();
         let (mut repeated, mut distinct) = (HashSet::new(), 0);
-        let add_double = |_: KeyHash, rows: &[(KeyHash, u64)]| {
+        let add_double = |rows: &[Located]| {
             let later = rows.iter().skip(1).map(|(_, place)| file_and_row(*place));
             later.for_each(|(file, row)| doubles.insert(start(file) + row));
         };
-        let add_input = |hash: KeyHash, rows: &[(KeyHash, u64)]| {
+        let add_input = |alike: &[u64]| {
             distinct += 1;
-            if rows.len() > 1 && repeated.len() < MAX_REPEATED {
-                repeated.insert(hash);
+            if let [hash, _, ..] = alike
+                && repeated.len() < MAX_REPEATED
+            {
+                repeated.insert(*hash);
             }
         };
         thread::scope(|scope| {
@@ -118,7 +120,7 @@ impl Survey {
     }
 
     /// Whether several documents have an input.
-    pub(crate) fn is_repeated(&self, input: KeyHash) -> bool {
+    pub(crate) fn is_repeated(&self, input: u64) -> bool {
         self.repeated.contains(&input)
     }
 
@@ -138,27 +140,28 @@ impl From<SharedSurvey> for Survey {
 
 /// What is counted of the documents, in whatever order they come.
 struct Count {
-    keys: KeyIndexBuilder,
-    texts: KeyIndexBuilder,
+    keys: Sorter<Located>,
+    texts: Sorter<u64>,
     bytes: u64,
     sum: u128,
 }
 
 /// The hashes of a document's key and its input, and how long that is.
-type Hashes = (Option<KeyHash>, KeyHash, u64);
+type Hashes = (Option<KeyHash>, u64, u64);
 
 fn hashes(found: &Rows, key: &str, inputs: &[String]) -> Vec<Hashes> {
+    let (key, inputs) = (column_of(&found.batch, key), Inputs::new(&found.batch, inputs));
     let of = |row| {
-        let key = text_at(&found.batch, key, row).map(|key| KeyHash::of(&key));
-        let (input, length) = input_hash(&found.batch, inputs, row);
-        (key, input, length)
+        let key = key.and_then(|(column, field)| text_of(column, field, row));
+        let (input, length) = inputs.hash(row);
+        (key.map(|key| KeyHash::of(&key)), input, length)
     };
     (0..found.batch.num_rows()).map(of).collect()
 }
 
 impl Count {
     fn new() -> Result<Self, BackfillError> {
-        Ok(Self { keys: KeyIndex::builder()?, texts: KeyIndex::builder()?, bytes: 0, sum: 0 })
+        Ok(Self { keys: Sorter::new()?, texts: Sorter::new()?, bytes: 0, sum: 0 })
     }
 
     fn add(&mut self, found: &Rows, hashes: &[Hashes]) -> Result<(), BackfillError> {
@@ -166,10 +169,11 @@ impl Count {
             let place = place(found.file, row);
             if let Some(key) = key {
                 // Whose input it is counts too: that two exchange theirs is an edit.
-                self.sum = self.sum.wrapping_add(key.number().wrapping_mul(input.number() | 1));
-                self.keys.add(*key, place)?;
+                let told = key.number().wrapping_mul(u128::from(*input | 1));
+                self.sum = self.sum.wrapping_add(told);
+                self.keys.add((*key, place))?;
             }
-            self.texts.add(*input, place)?;
+            self.texts.add(*input)?;
             self.bytes += length;
         }
         Ok(())
@@ -188,22 +192,29 @@ const fn file_and_row(place: u64) -> (usize, u64) {
     ((place >> ROW_BITS) as usize, place & ((1 << ROW_BITS) - 1))
 }
 
-/// What tells inputs apart, and their length in bytes. It need not withstand those who look for two
-/// of one hash: they would have an answer kept in mind for nothing.
-pub(crate) fn input_hash(batch: &RecordBatch, inputs: &[String], row: usize) -> (KeyHash, u64) {
-    let mut all = 0u128;
-    let mut length = 0;
-    for name in inputs {
-        // What came before is the seed: the order counts, and what is null is no text.
-        let seed = all.rotate_left(64) ^ all;
-        let seed = u64::try_from(seed & u128::from(u64::MAX)).unwrap_or_default();
-        all = match text_at(batch, name, row) {
-            Some(text) => {
-                length += text.len() as u64;
-                XxHash3_128::oneshot_with_seed(seed, text.as_bytes())
-            }
-            None => all.wrapping_mul(3).wrapping_add(1),
-        };
+/// The inputs of the documents of a batch.
+pub(crate) struct Inputs<'a>(Vec<Option<Column<'a>>>);
+
+impl<'a> Inputs<'a> {
+    pub(crate) fn new(batch: &'a RecordBatch, names: &[String]) -> Self {
+        Self(names.iter().map(|name| column_of(batch, name)).collect())
     }
-    (KeyHash::from_bytes(all.to_be_bytes()), length)
+
+    /// What tells the input of a document apart, and its length in bytes. It need not withstand
+    /// those who look for two of one hash: they would have an answer kept in mind for nothing.
+    pub(crate) fn hash(&self, row: usize) -> (u64, u64) {
+        let mut all = 0u64;
+        let mut length = 0;
+        for column in &self.0 {
+            // What came before is the seed: the order counts, and what is null is no text.
+            all = match column.and_then(|(column, field)| text_of(column, field, row)) {
+                Some(text) => {
+                    length += text.len() as u64;
+                    XxHash3_64::oneshot_with_seed(all, text.as_bytes())
+                }
+                None => all.wrapping_mul(3).wrapping_add(1),
+            };
+        }
+        (all, length)
+    }
 }

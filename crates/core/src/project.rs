@@ -2,7 +2,10 @@ use std::{any::Any, borrow::Cow, fmt, path::PathBuf, sync::Arc};
 
 use miette::Diagnostic;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, value::MapDeserializer},
+};
 use thiserror::Error;
 
 use crate::{ModelVersion, ProjectName, manifest::ProjectManifest};
@@ -192,6 +195,10 @@ pub trait Predictor: Send + Sync {
     /// What is missing, unknown or of a wrong type, field by field.
     fn parse(&self, attributes: &str, parameters: Option<&str>) -> Result<Input, Vec<FieldError>>;
 
+    /// Parses the attributes of one request without parameters, all of them texts, as
+    /// [`Predictor::parse`] would their JSON; nothing if that would have an error to tell.
+    fn parse_texts(&self, attributes: &[(&str, &str)]) -> Option<Input>;
+
     /// Answers a batch of parsed requests, each with JSON or a refusal.
     fn predict(&self, batch: Vec<Input>) -> Vec<Outcome>;
 
@@ -330,6 +337,15 @@ impl<P: Project> Predictor for Loaded<P> {
                 Err(attributes.err().into_iter().chain(parameters.err()).flatten().collect())
             }
         }
+    }
+
+    fn parse_texts(&self, attributes: &[(&str, &str)]) -> Option<Input> {
+        let texts = attributes.iter().copied();
+        let texts = MapDeserializer::<_, serde::de::value::Error>::new(texts);
+        let attributes = P::Attributes::deserialize(texts).ok()?;
+        let parameters = P::Parameters::default();
+        let right = self.0.check(&attributes).is_empty();
+        right.then(|| Input(Box::new(Example { attributes, parameters })))
     }
 
     fn predict(&self, batch: Vec<Input>) -> Vec<Outcome> {

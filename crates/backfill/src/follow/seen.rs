@@ -7,7 +7,7 @@ use mesh_archive::{Table, Watch};
 use crate::{
     BackfillError,
     inputs::text_in,
-    keys::{KeyHash, KeyIndex},
+    keys::{KeyHash, KeyIndex, Sorter},
 };
 
 /// Keys that were seen. Most lie on the disk, so that memory does not grow with the archive.
@@ -37,12 +37,12 @@ impl Seen {
         if table.files().is_empty() {
             return Ok(seen);
         }
-        let mut builder = KeyIndex::builder()?;
+        let mut sorter = Sorter::new()?;
         let mut failed = None;
         table.scan(&[key.to_owned()], watch, "read the keys", &mut |found| {
             for row in 0..found.batch.num_rows() {
                 let key = text_in(&found.batch, key, row).filter(|key| !key.is_empty());
-                let added = key.map_or(Ok(()), |key| builder.add(KeyHash::of(&key), 0));
+                let added = key.map_or(Ok(()), |key| sorter.add((KeyHash::of(&key), 0)));
                 if let Err(error) = added {
                     failed.get_or_insert(error);
                 }
@@ -52,7 +52,7 @@ impl Seen {
         if let Some(error) = failed {
             return Err(error);
         }
-        seen.indexes.push(builder.build()?);
+        seen.indexes.push(sorter.index()?);
         Ok(seen)
     }
 
@@ -71,11 +71,11 @@ impl Seen {
         if self.fresh.len() < FRESH {
             return Ok(());
         }
-        let mut builder = KeyIndex::builder()?;
+        let mut sorter = Sorter::new()?;
         for hash in self.fresh.drain() {
-            builder.add(hash, 0)?;
+            sorter.add((hash, 0))?;
         }
-        self.indexes.push(builder.build()?);
+        self.indexes.push(sorter.index()?);
         Ok(())
     }
 }

@@ -3,10 +3,13 @@ use std::{fmt, str::FromStr};
 use mesh_core::Digest;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row, Sqlite, sqlite::SqliteRow};
 
 use super::{Registry, now};
 use crate::StoreError;
+
+/// Chunks that one statement writes down: a database allows for so many values in one.
+const CHUNKS_A_STATEMENT: usize = 256;
 
 /// The number of a backfill.
 pub type BackfillId = i64;
@@ -239,19 +242,19 @@ impl Registry {
     ) -> Result<(), StoreError> {
         let fail = self.sql("write down a chunk");
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
-        for chunk in chunks {
-            sqlx::query(
-                "INSERT INTO backfill_chunks (backfill, chunk, counts, seconds, finished_at) \
-                 VALUES (?, ?, ?, ?, ?) ON CONFLICT (backfill, chunk) DO NOTHING",
-            )
-            .bind(id)
-            .bind(i64::try_from(chunk.chunk).unwrap_or(i64::MAX))
-            .bind(chunk.counts.to_string())
-            .bind(chunk.seconds)
-            .bind(now())
-            .execute(&mut *transaction)
-            .await
-            .map_err(fail)?;
+        for some in chunks.chunks(CHUNKS_A_STATEMENT) {
+            let mut insert = QueryBuilder::<Sqlite>::new(
+                "INSERT INTO backfill_chunks (backfill, chunk, counts, seconds, finished_at) ",
+            );
+            insert.push_values(some, |mut row, chunk| {
+                row.push_bind(id)
+                    .push_bind(i64::try_from(chunk.chunk).unwrap_or(i64::MAX))
+                    .push_bind(chunk.counts.to_string())
+                    .push_bind(chunk.seconds)
+                    .push_bind(now());
+            });
+            insert.push(" ON CONFLICT (backfill, chunk) DO NOTHING");
+            insert.build().execute(&mut *transaction).await.map_err(fail)?;
         }
         transaction.commit().await.map_err(fail)
     }

@@ -74,6 +74,18 @@ def archives(folder: Path, sizes: dict[str, int]) -> dict[str, list[str]]:
     return texts
 
 
+def again(folder: Path, archive: str) -> str:
+    """One more archive of the same documents, which nobody enriched; gives its name.
+
+    What a run left need not be removed before the next: for a minute or so, whoever makes a file
+    where others were just deleted waits for the file system (ext4), which passes over their places.
+    """
+    name = f"{archive}-{len(list(folder.glob(f'{archive}-*.parquet')))}"
+    os.link(folder / f"{archive}.parquet", folder / f"{name}.parquet")
+    mesh(folder, "new", "archive", name, "--data", str(folder / f"{name}.parquet"), "--key", "id")
+    return name
+
+
 def artifacts(folder: Path, project: str) -> dict[str, Path]:
     """The folders of what a project's steps left."""
     (told,) = mesh(folder, "run", project)["told"]

@@ -31,7 +31,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import encoder_data
-from backfill_mesh import BENCH, answers, artifacts, backfill, give_up
+from backfill_mesh import BENCH, again, answers, artifacts, backfill
 from encoder_graph import Graphs
 
 # Texts that the fastest batches and graph are chosen on, and the tokens of a batch to choose from:
@@ -188,12 +188,10 @@ def beside(folder: Path, project: str, archive: str, texts: list[str], peer: Pee
     runs, starts = [], []
 
     def run() -> pd.DataFrame:
-        starts.append(backfill(folder, "ten", project))
-        give_up(folder, starts[-1])
-        runs.append(backfill(folder, archive, project))
-        told = answers(folder, archive, project)
-        give_up(folder, runs[-1])
-        return told
+        starts.append(backfill(folder, again(folder, "ten"), project))
+        name = again(folder, archive)
+        runs.append(backfill(folder, name, project))
+        return answers(folder, name, project)
 
     ours = run()
     try:

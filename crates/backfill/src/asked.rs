@@ -17,8 +17,8 @@ use crate::{
 pub(crate) struct Requests<'a> {
     project: &'a ProjectJob,
     sources: Sources<'a>,
-    /// The attributes with their columns, if all are texts of the documents, and there is nothing
-    /// else.
+    /// The attributes with their columns, if all are texts of the documents, there is nothing else,
+    /// and a model of this process is asked: it need not be told by JSON.
     texts: Option<Vec<(&'a str, Column<'a>)>>,
 }
 
@@ -31,7 +31,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) parameters: Option<&'a str>,
 }
 
-/// What is asked of many documents, in one text: each would need room of its own.
+/// What is asked of many documents, in one text: each would need room of its own. Texts of the
+/// documents are not kept twice.
 #[derive(Default)]
 pub(crate) struct AskedList {
     text: String,
@@ -62,7 +63,8 @@ impl<'a> Requests<'a> {
             is_text(column.1).then_some((attribute.as_str(), column))
         };
         // In CSV a text may stand for a number.
-        let only = project.plan.parameters.is_empty() && !sources.untyped;
+        let here = project.remote.is_none() && !sources.untyped;
+        let only = here && project.plan.parameters.is_empty();
         let texts = only.then(|| project.plan.input.iter().map(text).collect()).flatten();
         Self { project, sources, texts }
     }
@@ -79,6 +81,11 @@ impl<'a> Requests<'a> {
         });
         match texts.and_then(|texts| predictor.parse_texts(&texts)) {
             Some(input) => Ok(input),
+            None if self.texts.is_some() => {
+                let mut list = AskedList::default();
+                let place = list.write(self, asked.row);
+                predictor.parse(list.part(place, list.text.len()).attributes, None)
+            }
             None => predictor.parse(asked.attributes, asked.parameters),
         }
     }
@@ -91,13 +98,22 @@ impl<'a> Requests<'a> {
 }
 
 impl AskedList {
-    /// A list for so many bytes of documents: what is asked is not much longer.
-    pub(crate) fn with_room(bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes + bytes / 8), places: Vec::new() }
-    }
-
     /// Adds what a document is asked as; gives what tells it from all else that a project is asked.
     pub(crate) fn push(&mut self, requests: &Requests<'_>, row: usize) -> KeyHash {
+        let place = self.write(requests, row);
+        self.places.push(place);
+        let Asked { attributes, parameters, .. } = self.part(place, self.text.len());
+        let parameters = parameters.unwrap_or_default();
+        let project = requests.project.plan.project.as_str();
+        let id = KeyHash::of_parts([project, APART, attributes, APART, parameters]);
+        if requests.texts.is_some() {
+            self.text.truncate(place.start);
+        }
+        id
+    }
+
+    /// Writes what a document is asked as.
+    fn write(&mut self, requests: &Requests<'_>, row: usize) -> AskedPlace {
         let Requests { project: ProjectJob { plan, schema, .. }, sources, .. } = requests;
         let start = self.text.len();
         let attributes = schema.attributes.as_value();
@@ -107,11 +123,7 @@ impl AskedList {
             let schema = schema.parameters.as_value();
             push_fields(&mut self.text, &plan.parameters, schema, *sources, row);
         }
-        let place = AskedPlace { row, start, parameters };
-        self.places.push(place);
-        let Asked { attributes, parameters, .. } = self.part(place, self.text.len());
-        let parameters = parameters.unwrap_or_default();
-        KeyHash::of_parts([plan.project.as_str(), APART, attributes, APART, parameters])
+        AskedPlace { row, start, parameters }
     }
 
     /// Takes away what was added last.

@@ -10,7 +10,7 @@ use std::{
 
 use arrow_array::{
     Array, ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
-    builder::StringBuilder, cast::AsArray,
+    builder::StringBuilder,
 };
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
@@ -119,16 +119,6 @@ impl Chunk {
 
     pub(crate) fn rows(&self) -> usize {
         self.keys.len()
-    }
-
-    /// About how many bytes its values have.
-    fn bytes(&self) -> usize {
-        let of = |column: &ArrayRef| match column.as_string_view_opt() {
-            // What it views are whole pages.
-            Some(texts) => texts.total_buffer_bytes_used(),
-            None => column.get_array_memory_size(),
-        };
-        self.batch.columns().iter().map(of).sum()
     }
 
     /// The answers of projects that are not asked anew.
@@ -277,7 +267,7 @@ impl Work<'_> {
         let job = self.job;
         let requests = Requests::new(job, project, chunk, enriched);
         let inputs = Inputs::new(&chunk.batch, &job.inputs);
-        let mut asked = AskedList::with_room(chunk.bytes());
+        let mut asked = AskedList::default();
         let mut ids: Vec<(KeyHash, bool)> = Vec::with_capacity(todo.len());
         let mut known: HashMap<KeyHash, usize> = HashMap::with_capacity(todo.len());
         let mut places = Vec::with_capacity(todo.len());

@@ -26,7 +26,7 @@ function brotli(): Plugin {
 
 /** What runs first, and is all that a form needs while one types. */
 const FIRST =
-  /src.(first|draw.[a-z]+|lib.(address|form|numbers|service|snippets|spans|stream|texts\.first))\.ts|preload-helper/
+  /src.(first|draw.[a-z]+|lib.(address|form|numbers|service|shown|snippets|spans|stream|texts\.first))\.ts|preload-helper/
 
 /** What every whole page needs is one file: each file that is loaded takes its time. */
 const SHARED =

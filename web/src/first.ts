@@ -15,5 +15,5 @@ function holdsMore(): boolean {
   return [...query].some(([key, value]) => key !== 'text' || value.length > ADDRESS)
 }
 
-if (app && told && !holdsMore()) new Form(app, JSON.parse(told) as Drawn, whole).start()
+if (app && told && !holdsMore()) void new Form(app, JSON.parse(told) as Drawn, whole).start()
 else if (app) void whole().then(({ start }) => start(app))

@@ -5,17 +5,10 @@ import App from './App.svelte'
 import { live } from './lib/live.svelte'
 import { pages } from './lib/pages.svelte'
 import { route } from './lib/route.svelte'
+import { shown } from './lib/shown'
 
 /** Somebody waits no longer for a page that is drawn beside theirs, in milliseconds. */
 const PATIENCE = 5_000
-
-/** Ends once what the server drew was shown: to mount takes longer than that. Of a tab that nobody sees, at once. */
-function shown(): Promise<void> {
-  return new Promise((resolve) => {
-    if (document.hidden) resolve()
-    else requestAnimationFrame(() => setTimeout(resolve))
-  })
-}
 
 /** Ends once all is loaded that the address needs. */
 export async function ready() {

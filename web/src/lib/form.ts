@@ -6,6 +6,7 @@ import { took } from '../draw/took'
 import { trouble } from '../draw/trouble'
 import { ADDRESS, FOLLOWS, queried, write } from './address'
 import { Problem, question, type Answer, type Asked, type Fields } from './service'
+import { shown } from './shown'
 import { curl } from './snippets'
 import { moved, Stream, type Tick } from './stream'
 import { first } from './texts.first'
@@ -78,7 +79,7 @@ export class Form {
     })
   }
 
-  start() {
+  async start() {
     const { signal } = this.#over
     this.#field.addEventListener('input', () => this.#typed(), { signal })
     this.app.addEventListener('click', (event) => this.#click(event), { signal })
@@ -90,6 +91,8 @@ export class Form {
       this.app.addEventListener(name, (event) => control(event) && this.#expect(), { signal })
     }
     window.addEventListener('hashchange', () => this.#give(), { signal })
+    await shown()
+    if (signal.aborted) return
     this.#code?.replaceChildren(this.#curl())
     void this.#ask()
     this.app.querySelector('main')?.setAttribute('aria-busy', 'false')

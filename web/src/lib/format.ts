@@ -1,17 +1,17 @@
-import { integer } from './numbers'
+import { count } from './numbers'
 
 export { count, language, percent, seconds } from './numbers'
 
 /** A figure between 0 and 1, or any other, with so many digits as tell something. */
 export function figure(value: number, digits = 3): string {
-  if (Math.abs(value) >= 1000) return integer.format(Math.round(value))
+  if (Math.abs(value) >= 1000) return count(value)
   const shown = value.toFixed(Math.abs(value) >= 100 ? 1 : digits)
   // A nothing that came from below is a nothing.
   return Number(shown) === 0 ? shown.replace('-', '') : shown
 }
 
 export function rate(value: number): string {
-  return value === 0 ? '0' : value < 10 ? value.toFixed(1) : integer.format(Math.round(value))
+  return value === 0 ? '0' : value < 10 ? value.toFixed(1) : count(value)
 }
 
 export function bytes(value: number): string {

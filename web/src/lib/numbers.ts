@@ -1,9 +1,12 @@
 // Figures and names as they are told beside an answer.
 
-export const integer = new Intl.NumberFormat('en')
+// Browsers take their time to make these: each is made when it is needed.
+let integers: Intl.NumberFormat | undefined
+let names: Intl.DisplayNames | undefined
 
 export function count(value: number): string {
-  return integer.format(Math.round(value))
+  integers ??= new Intl.NumberFormat('en')
+  return integers.format(Math.round(value))
 }
 
 export function percent(value: number, digits = 1): string {
@@ -18,10 +21,9 @@ export function seconds(value: number | null): string {
   return `${(ms / 1000).toFixed(1)} s`
 }
 
-const names = new Intl.DisplayNames('en', { type: 'language', fallback: 'code' })
-
 export function language(code: string): string {
   try {
+    names ??= new Intl.DisplayNames('en', { type: 'language', fallback: 'code' })
     return names.of(code) ?? code
   } catch {
     return code

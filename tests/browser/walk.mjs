@@ -351,6 +351,10 @@ async function form() {
   await page.locator('[data-answer]').waitFor()
   await page.route('**/shared-*.js', (route) => route.abort())
   await page.getByRole('button', { name: 'Python' }).click()
+  // A newer mesh has other files, so once it is loaded anew.
+  await page.waitForFunction(() => performance.getEntriesByType('navigation')[0].type === 'reload')
+  await page.locator('[data-answer]').waitFor()
+  await page.getByRole('button', { name: 'Python' }).click()
   await page.getByText('The mesh did not answer').waitFor()
   assert.equal(await page.locator('#text').inputValue(), 'lovely')
   await page.context().close()

@@ -26,8 +26,9 @@ use crate::{
 
 /// Examples that the page asks for.
 const EXAMPLES: usize = 12;
-/// A page does not wait longer for them: a dataset is verified when it is first read.
-const SOON: Duration = Duration::from_millis(40);
+/// A page does not wait longer for them: a dataset is verified when it is first read. Without them
+/// it has no form yet, which takes longer to come.
+const SOON: Duration = Duration::from_millis(250);
 
 /// The views of a project in the order of their tabs, and where each is written.
 pub(crate) const VIEWS: [(&str, &str); 7] = [

@@ -21,27 +21,27 @@ use crate::{
 const LOOKED_AT: usize = 4_000;
 /// Characters of a text, at most: an example is to be read.
 const MAX_CHARACTERS: usize = 6_000;
+/// Texts that are kept, at most, for whoever asks again.
+const KEPT: usize = 24;
 /// Series that are shown, and days of each.
 const SERIES: usize = 6;
 const DAYS: usize = 90;
 
-/// The texts that were chosen last of each project's dataset: every page asks for as many, and to
-/// read them takes longer, and more memory, than all else of a page.
+/// The texts that were chosen last of each project's dataset, by how many: every page asks for as
+/// many, and to read them takes longer, and more memory, than all else of a page.
 #[derive(Default)]
-pub(crate) struct Chosen(Mutex<BTreeMap<ProjectName, (Key, Value)>>);
-
-/// A dataset, and how many of its texts.
-type Key = (Digest, usize);
+pub(crate) struct Chosen(Mutex<BTreeMap<(ProjectName, usize), (Digest, Value)>>);
 
 impl Chosen {
-    fn get(&self, project: &ProjectName, key: Key) -> Option<Value> {
+    fn get(&self, project: &ProjectName, dataset: Digest, limit: usize) -> Option<Value> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(project).filter(|(known, _)| *known == key).map(|(_, told)| told.clone())
+        let kept = all.get(&(project.clone(), limit));
+        kept.filter(|(known, _)| *known == dataset).map(|(_, told)| told.clone())
     }
 
-    fn keep(&self, project: &ProjectName, key: Key, told: &Value) {
+    fn keep(&self, project: &ProjectName, dataset: Digest, limit: usize, told: &Value) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(project.clone(), (key, told.clone()));
+        all.insert((project.clone(), limit), (dataset, told.clone()));
     }
 }
 
@@ -90,7 +90,7 @@ async fn chosen(
     limit: usize,
 ) -> Result<Option<Value>, Fault> {
     let from = shown.folder.name();
-    if let Some(told) = state.chosen.get(from, (digest, limit)) {
+    if let Some(told) = state.chosen.get(from, digest, limit) {
         return Ok(Some(told));
     }
     let dataset = Dataset::open(&state.artifact(digest).await?)?;
@@ -104,9 +104,9 @@ async fn chosen(
         return Ok(None);
     }
     let told = json!({ "from": from, "split": split, "examples": examples });
-    // Series are long, and seldom asked for.
-    if !regression {
-        state.chosen.keep(from, (digest, limit), &told);
+    // Series are long, and who asks for many texts is no page.
+    if !regression && limit <= KEPT {
+        state.chosen.keep(from, digest, limit, &told);
     }
     Ok(Some(told))
 }

@@ -257,8 +257,10 @@ export class Form {
     this.#field.readOnly = false
     if (long !== null) this.#field.value = long
     this.#show(new Problem(0, 'unreachable', '', ''))
-    // A browser knows what to do where nobody answers.
+    const [entry] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[]
+    // A browser knows what to do where nobody answers. A newer mesh has other files, which its page names.
     if (link) location.assign(link)
+    else if (long === null && !this.#away.isConnected && entry?.type !== 'reload') location.reload()
   }
 
   #replace(target: HTMLElement, long: string | null) {

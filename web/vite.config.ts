@@ -24,12 +24,13 @@ function brotli(): Plugin {
   }
 }
 
-/** What every page needs is one file: each file that is loaded takes its time. */
-const SHARED =
-  /node_modules|src.lib.(api|format|live\.svelte|pages\.svelte|record|route\.svelte|texts|told)\.ts|words\.json|src.parts.(Mark|Steps|Theme|Trouble)\.svelte|src.pages.Project\.svelte|src.App\.svelte/
+/** What runs first, and is all that a form needs while one types. */
+const FIRST =
+  /src.(first|draw.[a-z]+|lib.(address|form|numbers|service|shown|snippets|spans|stream|texts\.first))\.ts|preload-helper/
 
-/** Answers as most tasks draw them. */
-const DRAWN = /src.answers.(Entities|Keywords|Labels|Sentiment)\.svelte|src.parts.(Bars|Marked)\.svelte|src.lib.spans\.ts/
+/** What every whole page needs is one file: each file that is loaded takes its time. */
+const SHARED =
+  /node_modules|src.whole\.ts|src.lib.(api|format|live\.svelte|pages\.svelte|record|route\.svelte|texts|told)\.ts|words\.json|src.parts.(Bars|Mark|Marked|Steps|Theme|Trouble)\.svelte|src.pages.Project\.svelte|src.App\.svelte/
 
 /** The page, and with `--mode export` the one script and the one style of a page that is taken away. */
 export default defineConfig(({ mode }) => ({
@@ -57,7 +58,7 @@ export default defineConfig(({ mode }) => ({
           }
         : {
             output: {
-              codeSplitting: { groups: [{ name: 'shared', test: SHARED }, { name: 'drawn', test: DRAWN }] },
+              codeSplitting: { groups: [{ name: 'first', test: FIRST }, { name: 'shared', test: SHARED }] },
               entryFileNames: 'assets/show/[name]-[hash].js',
               chunkFileNames: 'assets/show/[name]-[hash].js',
               assetFileNames: 'assets/show/[name]-[hash][extname]',

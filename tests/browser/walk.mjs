@@ -236,6 +236,130 @@ async function typed() {
   await page.context().close()
 }
 
+/** Holds what is loaded by some name until it is let go. */
+async function held(page, name) {
+  let release
+  const released = new Promise((resolve) => (release = resolve))
+  await page.route(name, async (route) => {
+    await released
+    await route.continue()
+  })
+  return release
+}
+
+/** A form that the server drew answers alone, and gives way to the whole page without a jump or a lost key. */
+async function form() {
+  const selectors = 'header.top, .top nav *, h1, .lead, .facts, .tabs, .tabs a, #text, .form > label, details, summary, ' +
+    '.answer, [data-answer] li, [data-answer] h3, [data-answer] p, [data-answer] mark, .took, .examples, .examples *, .link, .link button, .code, .code *'
+  const places = (page) =>
+    page.evaluate((selectors) => [...document.querySelectorAll(selectors)].map((element) => {
+      const { x, y, width, height } = element.getBoundingClientRect()
+      // How long an answer took differs.
+      const says = (element.innerText ?? '').replace(/answered in [\d.]+ \S+/, 'answered in')
+      return [element.localName, says, ...[x, y + scrollY, width, height].map(Math.round)].join(' ')
+    }), selectors)
+  const isWhole = (page) => page.evaluate(() => document.querySelector('main').hasAttribute('tabindex'))
+  const whole = (page) => page.waitForFunction(() => document.querySelector('main').hasAttribute('tabindex'))
+  for (const viewport of [{ width: 1280, height: 860 }, { width: 390, height: 844 }]) {
+    for (const project of ['sentiment', 'reviews', 'names']) {
+      const page = await open({ viewport })
+      const scripts = []
+      page.on('request', (request) => {
+        // The stream has its own.
+        if (request.resourceType() === 'script' && !request.url().includes('worker')) scripts.push(request.url())
+      })
+      await page.goto(`${base}/${project}/try`)
+      await page.locator('#text').fill('It was lovely and great. It was awful, said Maria in Lima.')
+      await page.locator(project === 'reviews' ? '[data-answer] li .name' : '[data-answer] mark').first().waitFor()
+      await page.waitForFunction(() => location.hash.includes('Lima'))
+      assert.equal(scripts.length, 1, `${scripts}`)
+      assert.equal(await isWhole(page), false, project)
+      if (viewport.width > 1000) await accessible(page, `${project}, its form`)
+      await page.waitForTimeout(200)
+      const before = await places(page)
+      await page.screenshot({ path: `${out}/form-${project}-${viewport.width}.png`, fullPage: true })
+      // The switch of the theme goes round to where it was, and moves nothing.
+      const toggle = page.getByRole('button', { name: /Theme/ })
+      await toggle.click()
+      await whole(page)
+      await page.waitForFunction(() => document.documentElement.dataset.theme === 'light')
+      assert.equal(await page.evaluate(() => document.activeElement.className), 'theme')
+      await toggle.click()
+      await toggle.click()
+      await page.waitForFunction(() => !document.documentElement.dataset.theme)
+      await page.locator('[data-answer]').first().waitFor()
+      await page.waitForTimeout(200)
+      assert.deepEqual(await places(page), before, `${project} at ${viewport.width}`)
+      assert.deepEqual(page.faults, [], project)
+      await page.context().close()
+    }
+  }
+  // What is typed before any script runs is answered, and an address of a text is not overwritten.
+  const page = await open()
+  let release = await held(page, '**/first-*.js')
+  await page.goto(`${base}/reviews/try#text=awful`, { waitUntil: 'commit' })
+  await page.locator('#text').press('Control+End')
+  await page.keyboard.type(' and lovely, great, the best')
+  assert.equal(await page.locator('#text').inputValue(), 'awful and lovely, great, the best')
+  release()
+  await page.waitForFunction(() => document.querySelector('[data-answer] li .name')?.textContent.includes('great'))
+  // Keys that are pressed while the whole page is on its way are there, and so is the place in the text.
+  release = await held(page, '**/Try-*.js')
+  await page.getByRole('button', { name: 'Python' }).click()
+  await page.locator('#text').press('Home')
+  await page.keyboard.type('so ')
+  assert.equal(await isWhole(page), false)
+  release()
+  await whole(page)
+  await page.keyboard.type('very ')
+  assert.equal(await page.locator('#text').inputValue(), 'so very awful and lovely, great, the best')
+  await page.waitForFunction(() => document.querySelector('.code pre').textContent.includes('"so very awful'))
+  assert((await text(page, '.code pre')).startsWith('import requests'))
+  await page.waitForFunction(() => location.hash.includes('so+very+awful'))
+  // Each thing that can be done in it is done in the whole page.
+  const does = [
+    ['button', 'Raw answer', () => document.querySelector('.code pre').textContent.includes('"version": 1')],
+    ['button', 'Copy link', () => document.querySelector('.link [role=status]').textContent === 'Copied'],
+    ['link', 'Many at once', () => location.pathname === '/sentiment/many' && document.querySelector('input[type=file]')],
+    ['link', 'ML Mesh', () => location.pathname === '/' && document.querySelector('.project a')],
+    ['link', 'Skip to content', () => document.activeElement.id === 'main'],
+  ]
+  await page.context().grantPermissions(['clipboard-write', 'clipboard-read'])
+  for (const [role, name, isDone] of does) {
+    await page.goto(`${base}/sentiment/try`)
+    await page.locator('[data-answer]').waitFor()
+    // By keyboard.
+    await page.getByRole(role, { name }).first().press('Enter')
+    await page.waitForFunction(isDone)
+  }
+  await page.goto(`${base}/sentiment/try`)
+  await page.locator('summary').first().click()
+  await page.locator('.field textarea').first().waitFor()
+  // A theme that was chosen is told.
+  await page.evaluate(() => localStorage.setItem('mesh-theme', 'dark'))
+  await page.goto(`${base}/reviews/try`)
+  await page.getByRole('button', { name: 'Theme: dark', exact: true }).waitFor()
+  assert.equal(await isWhole(page), false)
+  // An address that holds more is the whole page's, and so is one that is gone to.
+  await page.goto(`${base}/sentiment/try#${new URLSearchParams({ text: 'lovely', p: '{"language":"en"}' })}`)
+  await whole(page)
+  await page.waitForFunction(() => location.hash.includes('language'))
+  assert.deepEqual(page.faults, [])
+  // Where the whole page cannot be had, what was typed stays, and that is told.
+  page.expected = true
+  await page.goto(`${base}/reviews/try#text=lovely`)
+  await page.locator('[data-answer]').waitFor()
+  await page.route('**/shared-*.js', (route) => route.abort())
+  await page.getByRole('button', { name: 'Python' }).click()
+  // A newer mesh has other files, so once it is loaded anew.
+  await page.waitForFunction(() => performance.getEntriesByType('navigation')[0].type === 'reload')
+  await page.locator('[data-answer]').waitFor()
+  await page.getByRole('button', { name: 'Python' }).click()
+  await page.getByText('The mesh did not answer').waitFor()
+  assert.equal(await page.locator('#text').inputValue(), 'lovely')
+  await page.context().close()
+}
+
 async function labels() {
   const page = await open()
   await page.goto(`${base}/reviews`)
@@ -598,10 +722,22 @@ async function outage() {
   await page.goto(`${base}/`)
   await page.locator('.project a').first().waitFor()
   await page.waitForFunction(() => document.querySelector('.rps svg path')?.getAttribute('d') !== '')
+  const other = await open()
+  await other.goto(`${base}/reviews/try`)
+  await other.locator('[data-answer]').waitFor()
   await ask('kill')
   page.expected = true
+  other.expected = true
   await page.getByText('The mesh does not answer').waitFor()
+  // A form says so too, keeps what is typed, and answers it by itself.
+  await other.getByText('The mesh does not answer').waitFor()
+  await other.locator('#text').fill('awful and broken')
+  await other.getByText('The mesh did not answer').waitFor()
   await ask('start')
+  await other.waitForFunction(() => !/The mesh d/.test(document.body.innerText))
+  await other.waitForFunction(() => document.querySelector('[data-answer] li .name')?.textContent.includes('onerror'))
+  assert.equal(await other.evaluate(() => document.querySelector('main').hasAttribute('tabindex')), false)
+  await other.context().close()
   await page.waitForFunction(() => !document.body.innerText.includes('The mesh does not answer'))
   page.expected = false
   page.faults.length = 0
@@ -655,7 +791,7 @@ async function useAll() {
     for (const use of uses(all)) await timed(use)
   }
   await timed(warm)
-  await Promise.all([lane([drawn, many, tasks, typed]), lane([labels, quality, panels, first])])
+  await Promise.all([lane([drawn, many, tasks, typed]), lane([labels, form, quality, panels, first])])
   await lane([late, backfills, compare, outage])
 }
 

@@ -1,6 +1,7 @@
 import { mount } from 'svelte'
 import './style.css'
 import './shell.css'
+import './answer.css'
 import { take, type Recorded } from './lib/record'
 import Exported from './Exported.svelte'
 

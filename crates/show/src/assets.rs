@@ -71,6 +71,9 @@ mod tests {
         let size: usize =
             all.map(|file| FILES.iter().find(|(name, ..)| name == file).unwrap().2.len()).sum();
         assert!(files.scripts.len() > 1 && size < 45_000, "the first page loads {size} bytes");
+        // A form needs no more than the entry.
+        let first = FILES.iter().find(|(name, ..)| *name == entry).unwrap().2.len();
+        assert!(first > 1_000 && first < 8_000, "a form loads {first} bytes");
         for (name, plain, compressed) in FILES {
             assert!(compressed.len() <= plain.len() + 16, "{name}");
         }

@@ -7,12 +7,16 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use mesh_core::Digest;
 use serde::Deserialize;
 
-use crate::assets;
+use crate::{assets, form::TYPED};
 
 /// What is run before anything is drawn: a theme that somebody chose must not flash.
 pub(crate) const THEME: &str = "try{const t=localStorage.getItem('mesh-theme');if(t==='light'||\
      t==='dark')document.documentElement.dataset.theme=t}catch{}";
-const ENTRY: &str = "index.html";
+/// The style of every page, by the document that Vite links it into.
+const STYLE: &str = "index.html";
+/// What runs first, and what every whole page is made of: groups of `web/vite.config.ts`.
+const FIRST: &str = "first";
+const WHOLE: &str = "shared";
 const ICON: &str = "src/icon.svg";
 
 /// A file as Vite tells of it, by its source.
@@ -20,6 +24,7 @@ const ICON: &str = "src/icon.svg";
 #[serde(default)]
 struct Chunk {
     file: String,
+    name: String,
     imports: Vec<String>,
     css: Vec<String>,
 }
@@ -57,28 +62,27 @@ impl Bundle {
             serde_json::from_str(text("manifest.json")).unwrap_or_default();
         let file =
             |source: &str| chunks.get(source).map(|chunk| chunk.file.clone()).unwrap_or_default();
-        let style = chunks.get(ENTRY).and_then(|entry| entry.css.first());
-        let style = style.map_or("", |name| text(name));
+        let style = text(&file(STYLE));
         let policy = format!(
-            "default-src 'self'; script-src 'self' 'sha256-{}'; style-src 'self' 'sha256-{}'; \
+            "default-src 'self'; script-src 'self' 'sha256-{}' 'sha256-{}'; style-src 'self' 'sha256-{}'; \
              img-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'; \
              form-action 'none'; frame-ancestors 'none'",
             hash(THEME),
+            hash(TYPED),
             hash(style)
         );
         let policy = HeaderValue::try_from(policy)
             .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
-        let (icon, entry) = (file(ICON), file(ENTRY));
-        Self { style, icon, entry, policy, chunks }
+        let first = chunks.values().find(|chunk| chunk.name == FIRST);
+        let entry = first.map(|chunk| chunk.file.clone()).unwrap_or_default();
+        Self { style, icon: file(ICON), entry, policy, chunks }
     }
 
-    /// What some pages load beside the entry, by their sources; what is written into the page is
-    /// not loaded.
+    /// What some whole pages load beside the entry, by their sources.
     pub(crate) fn files(&self, sources: &[&str]) -> Files<'_> {
         let mut files = Files::default();
-        self.add(ENTRY, &mut files);
-        files.styles.clear();
-        for source in sources {
+        let whole = self.chunks.iter().find(|(_, chunk)| chunk.name == WHOLE);
+        for source in whole.iter().map(|(key, _)| key.as_str()).chain(sources.iter().copied()) {
             self.add(source, &mut files);
         }
         files.scripts.retain(|file| *file != self.entry);

@@ -15,17 +15,20 @@ use mesh_serve::escape_html;
 use serde_json::Value;
 
 use crate::{
-    bundle::{Bundle, THEME},
+    bundle::{Bundle, Files, THEME},
     compressed::takes,
     error::{self, Fault},
-    examples, mesh, sketch,
+    examples,
+    form::{self, About, TYPED},
+    mesh, sketch,
     state::{Shown, State},
 };
 
 /// Examples that the page asks for.
 const EXAMPLES: usize = 12;
-/// A page does not wait longer for them: a dataset is verified when it is first read.
-const SOON: Duration = Duration::from_millis(40);
+/// A page does not wait longer for them: a dataset is verified when it is first read. Without them
+/// it has no form yet, which takes longer to come.
+const SOON: Duration = Duration::from_millis(250);
 
 /// The views of a project in the order of their tabs, and where each is written.
 pub(crate) const VIEWS: [(&str, &str); 7] = [
@@ -61,6 +64,8 @@ struct Draft {
     /// Addresses that the page asks at once.
     asked: Vec<String>,
     sources: Vec<&'static str>,
+    /// What a form that stands in it needs, as JSON; the page loads no more at first.
+    form: Option<Value>,
 }
 
 /// The words that the server says, which are those of the page.
@@ -162,11 +167,21 @@ async fn project(
     let newest = || told.pointer("/versions/0/version").and_then(Value::as_u64);
     let usual = told.get("production").and_then(Value::as_u64).or_else(newest);
     let version = version.map(ToOwned::to_owned).or_else(|| usual.map(|usual| usual.to_string()));
+    let contract = mesh::contract(shown).filter(|_| matches!(view, "try" | "compare" | "many"));
     match (view, version) {
         ("try", _) if shown.service.is_some() => {
+            let examples = soon(state, shown).await;
+            let form = contract.as_ref().and_then(|contract| {
+                form::form(&About { project: &told, contract, examples: examples.as_ref() })
+            });
+            if let Some(form) = form {
+                draft.main.push_str(&form.html);
+                draft.form = Some(form.needs);
+                return Ok(());
+            }
             let address = format!("{base}/examples?limit={EXAMPLES}");
-            match soon(state, shown).await {
-                Some(told) => draft.told.push((address, told)),
+            match examples {
+                Some(examples) => draft.told.push((address, examples.to_string())),
                 None => draft.asked.push(address),
             }
         }
@@ -176,7 +191,7 @@ async fn project(
         }
         _ => {}
     }
-    if let (Some(contract), "try" | "compare" | "many") = (mesh::contract(shown), view) {
+    if let Some(contract) = contract {
         draft.told.push((format!("{base}/contract"), contract.to_string()));
     }
     draft.told.push((base, told.to_string()));
@@ -186,12 +201,12 @@ async fn project(
 }
 
 /// Examples, if they are at hand; series are long, and nothing below them waits for its place.
-async fn soon(state: &State, shown: &Shown) -> Option<String> {
+async fn soon(state: &State, shown: &Shown) -> Option<Value> {
     if shown.folder.manifest().project.task == TaskName::Regression {
         return None;
     }
     let told = tokio::time::timeout(SOON, examples::examples(state, shown, EXAMPLES)).await;
-    told.ok()?.ok().map(|told| told.to_string())
+    told.ok()?.ok()
 }
 
 /// Whether a project has such a view.
@@ -201,7 +216,10 @@ pub(crate) fn is_view(view: &str) -> bool {
 
 fn html(draft: &Draft) -> String {
     let bundle = Bundle::get();
-    let files = bundle.files(&draft.sources);
+    let files = match draft.form {
+        Some(_) => Files::default(),
+        None => bundle.files(&draft.sources),
+    };
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -231,6 +249,9 @@ fn html(draft: &Draft) -> String {
         draft.main,
         escape_html(word("/noScript"))
     );
+    if draft.form.is_some() {
+        let _ = writeln!(html, "<script>{TYPED}</script>");
+    }
     // Styles of what comes later stand behind what is drawn, which does not wait for them.
     for file in &files.styles {
         let _ = writeln!(html, "<link rel=\"stylesheet\" crossorigin href=\"/{file}\">");
@@ -240,11 +261,15 @@ fn html(draft: &Draft) -> String {
         .iter()
         .map(|(address, answer)| format!("{}:{answer}", Value::from(address.as_str())))
         .collect();
+    let (id, data) = match &draft.form {
+        Some(needs) => ("form", needs.to_string()),
+        None => ("told", format!("{{{}}}", told.join(","))),
+    };
     // What would end the element is written so that it does not.
-    let told = told.join(",").replace('<', "\\u003c");
+    let data = data.replace('<', "\\u003c");
     let _ = write!(
         html,
-        "<script type=\"application/json\" id=\"told\">{{{told}}}</script>\n</body>\n</html>\n"
+        "<script type=\"application/json\" id=\"{id}\">{data}</script>\n</body>\n</html>\n"
     );
     html
 }

@@ -1,9 +1,12 @@
 //! Texts and rows to try a project with: those of its manifest, else of its own test split, else of
 //! another project's.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
-use mesh_core::{ModelVersion, manifest::TaskName};
+use mesh_core::{Digest, ModelVersion, ProjectName, manifest::TaskName};
 use mesh_dataset::{Dataset, Document, Observation, SplitName};
 use mesh_pipeline::assess;
 use serde_json::{Map, Value, json};
@@ -18,9 +21,29 @@ use crate::{
 const LOOKED_AT: usize = 4_000;
 /// Characters of a text, at most: an example is to be read.
 const MAX_CHARACTERS: usize = 6_000;
+/// Texts that are kept, at most, for whoever asks again.
+const KEPT: usize = 24;
 /// Series that are shown, and days of each.
 const SERIES: usize = 6;
 const DAYS: usize = 90;
+
+/// The texts that were chosen last of each project's dataset, by how many: every page asks for as
+/// many, and to read them takes longer, and more memory, than all else of a page.
+#[derive(Default)]
+pub(crate) struct Chosen(Mutex<BTreeMap<(ProjectName, usize), (Digest, Value)>>);
+
+impl Chosen {
+    fn get(&self, project: &ProjectName, dataset: Digest, limit: usize) -> Option<Value> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = all.get(&(project.clone(), limit));
+        kept.filter(|(known, _)| *known == dataset).map(|(_, told)| told.clone())
+    }
+
+    fn keep(&self, project: &ProjectName, dataset: Digest, limit: usize, told: &Value) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert((project.clone(), limit), (dataset, told.clone()));
+    }
+}
 
 /// Examples of a project, and where they are from.
 pub(crate) async fn examples(state: &State, shown: &Shown, limit: usize) -> Result<Value, Fault> {
@@ -29,8 +52,8 @@ pub(crate) async fn examples(state: &State, shown: &Shown, limit: usize) -> Resu
         let own: Vec<_> = own.iter().map(|text| json!({ "text": text, "label": null })).collect();
         return Ok(json!({ "from": shown.folder.name(), "split": null, "examples": own }));
     }
-    if let Some(dataset) = dataset(state, shown).await?
-        && let Some(told) = chosen(shown, dataset, limit).await?
+    if let Some(digest) = prepared(state, shown).await?
+        && let Some(told) = chosen(state, shown, digest, limit).await?
     {
         return Ok(told);
     }
@@ -44,12 +67,15 @@ pub(crate) async fn examples(state: &State, shown: &Shown, limit: usize) -> Resu
             {
                 continue;
             }
-            candidates.extend(dataset(state, other).await?.map(|dataset| (other, dataset)));
+            if let Some(digest) = prepared(state, other).await? {
+                let words = words(&Dataset::open(&state.artifact(digest).await?)?);
+                candidates.push((words, other, digest));
+            }
         }
-        candidates.sort_by(|(_, a), (_, b)| words(b).total_cmp(&words(a)));
+        candidates.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
     }
-    for (other, dataset) in candidates {
-        if let Some(told) = chosen(other, dataset, limit).await? {
+    for (_, other, digest) in candidates {
+        if let Some(told) = chosen(state, other, digest, limit).await? {
             return Ok(told);
         }
     }
@@ -57,16 +83,32 @@ pub(crate) async fn examples(state: &State, shown: &Shown, limit: usize) -> Resu
 }
 
 /// Some of a project's dataset; nothing if nothing in it can be shown.
-async fn chosen(shown: &Shown, dataset: Dataset, limit: usize) -> Result<Option<Value>, Fault> {
+async fn chosen(
+    state: &State,
+    shown: &Shown,
+    digest: Digest,
+    limit: usize,
+) -> Result<Option<Value>, Fault> {
+    let from = shown.folder.name();
+    if let Some(told) = state.chosen.get(from, digest, limit) {
+        return Ok(Some(told));
+    }
+    let dataset = Dataset::open(&state.artifact(digest).await?)?;
     let regression = shown.folder.manifest().project.task == TaskName::Regression;
     let found = tokio::task::spawn_blocking(move || match regression {
         true => series(&dataset),
         false => documents(&dataset, limit),
     });
     let (split, examples) = found.await??;
-    let from = shown.folder.name();
-    let some = examples.as_array().is_some_and(|examples| !examples.is_empty());
-    Ok(some.then(|| json!({ "from": from, "split": split, "examples": examples })))
+    if examples.as_array().is_none_or(Vec::is_empty) {
+        return Ok(None);
+    }
+    let told = json!({ "from": from, "split": split, "examples": examples });
+    // Series are long, and who asks for many texts is no page.
+    if !regression && limit <= KEPT {
+        state.chosen.keep(from, digest, limit, &told);
+    }
+    Ok(Some(told))
 }
 
 /// How many words a text of a dataset has.
@@ -75,11 +117,16 @@ fn words(dataset: &Dataset) -> f64 {
     split.map_or(0.0, |split| split.words.mean)
 }
 
-/// The dataset that a project's prepare step left, if it is there.
-pub(crate) async fn dataset(state: &State, shown: &Shown) -> Result<Option<Dataset>, Fault> {
+/// What a project's prepare step left.
+async fn prepared(state: &State, shown: &Shown) -> Result<Option<Digest>, Fault> {
     let steps = assess(&state.workspace, &shown.folder).await?;
     let prepared = steps.iter().find(|status| status.step == mesh_core::StepName::Prepare);
-    match prepared.and_then(|status| status.freshness.output()) {
+    Ok(prepared.and_then(|status| status.freshness.output()))
+}
+
+/// The dataset that a project's prepare step left, if it is there.
+pub(crate) async fn dataset(state: &State, shown: &Shown) -> Result<Option<Dataset>, Fault> {
+    match prepared(state, shown).await? {
         Some(digest) => Ok(Some(Dataset::open(&state.artifact(digest).await?)?)),
         None => Ok(None),
     }
@@ -115,6 +162,7 @@ fn split(dataset: &Dataset) -> SplitName {
 /// Documents of the test split, as many of each label as there are.
 fn documents(dataset: &Dataset, limit: usize) -> Result<(SplitName, Value), Fault> {
     let split = split(dataset);
+    let labels = &dataset.schema().labels;
     let mut by_label: BTreeMap<Option<String>, Vec<Document>> = BTreeMap::new();
     for document in dataset.read(split)?.take(LOOKED_AT) {
         let document = document?;
@@ -123,8 +171,17 @@ fn documents(dataset: &Dataset, limit: usize) -> Result<(SplitName, Value), Faul
             continue;
         }
         // Tags are no label to choose by: each sentence has its own.
-        let key = dataset.schema().labels.iter().find(|l| document.label.as_ref() == Some(*l));
-        by_label.entry(key.cloned()).or_default().push(document);
+        let key = labels.iter().find(|l| document.label.as_ref() == Some(*l));
+        let alike = by_label.entry(key.cloned()).or_default();
+        // More of them cannot be chosen.
+        if alike.len() < limit {
+            alike.push(document);
+        }
+        let full =
+            |label: &String| by_label.get(&Some(label.clone())).is_some_and(|of| of.len() >= limit);
+        if !labels.is_empty() && labels.iter().all(full) {
+            break;
+        }
     }
     let mut chosen = Vec::new();
     let mut left: Vec<_> = by_label.into_values().map(Vec::into_iter).collect();
@@ -137,7 +194,6 @@ fn documents(dataset: &Dataset, limit: usize) -> Result<(SplitName, Value), Faul
             _ => false,
         });
     }
-    let labels = &dataset.schema().labels;
     let examples = chosen.into_iter().map(|document| {
         let label = document.label.filter(|label| labels.contains(label));
         json!({ "text": document.text, "label": label })

@@ -31,6 +31,7 @@ mod error;
 mod examination;
 mod examples;
 mod export;
+mod form;
 mod judgement;
 mod lineage;
 mod live;

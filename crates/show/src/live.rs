@@ -22,8 +22,8 @@ use tokio::sync::watch;
 use crate::{error, state::State};
 
 const TICK: Duration = Duration::from_secs(1);
-/// Ticks that a page that opens is told of.
-const REMEMBERED: usize = 60;
+/// Ticks that a page that opens is told of, if it asks for no fewer.
+pub(crate) const REMEMBERED: usize = 60;
 
 /// The ticker's side.
 pub(crate) struct Live {
@@ -104,9 +104,10 @@ impl Live {
         }
     }
 
-    fn begin(&self) -> (Bytes, Option<watch::Receiver<Bytes>>) {
+    fn begin(&self, ticks: usize) -> (Bytes, Option<watch::Receiver<Bytes>>) {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        let history: Vec<Value> = history.iter().cloned().collect();
+        let skipped = history.len().saturating_sub(ticks);
+        let history: Vec<Value> = history.iter().skip(skipped).cloned().collect();
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let backfills = self.backfills.lock().unwrap_or_else(PoisonError::into_inner);
         let told = [event("history", &json!(history)), event("backfills", &backfills)].concat();
@@ -114,9 +115,9 @@ impl Live {
     }
 }
 
-/// The stream of one page: what was, then every tick as it comes.
-pub(crate) fn stream(live: &Live) -> Response<Body> {
-    let (first, latest) = live.begin();
+/// The stream of one page: so many ticks of what was, then every tick as it comes.
+pub(crate) fn stream(live: &Live, ticks: usize) -> Response<Body> {
+    let (first, latest) = live.begin(ticks);
     let events = unfold((Some(first), latest), async |(first, latest)| {
         let mut latest = latest?;
         if let Some(first) = first {
@@ -138,4 +139,23 @@ pub(crate) fn stream(live: &Live) -> Response<Body> {
 
 fn event(name: &str, data: &Value) -> Bytes {
     format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_wants_to_know_less_of_what_was_is_told_less() {
+        let live = Live::new();
+        for at in 0..=REMEMBERED {
+            live.publish(json!({ "at": at }), None);
+        }
+        for (asked, told) in [(0, 0), (1, 1), (7, 7), (1_000, REMEMBERED)] {
+            let first = live.begin(asked).0;
+            let text = String::from_utf8_lossy(&first);
+            assert_eq!(text.matches("\"at\"").count(), told, "{asked}: {text}");
+            assert!(told == 0 || text.contains(&format!("\"at\":{REMEMBERED}}}]")), "{text}");
+        }
+    }
 }

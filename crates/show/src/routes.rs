@@ -43,7 +43,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
             get(async |Path(file): Path<String>, asked: HeaderMap| assets::asset(&file, &asked)),
         )
         .route("/api/v1/mesh", get(glance))
-        .route("/api/v1/live", get(async |With(state): Shared| live::stream(&state.live)))
+        .route("/api/v1/live", get(lively))
         .route("/api/v1/projects/{project}", get(project))
         .route("/api/v1/projects/{project}/contract", get(contract))
         .route("/api/v1/projects/{project}/examples", get(some_examples))
@@ -128,6 +128,22 @@ async fn page(
 
 async fn glance(With(state): Shared) -> Reply {
     Ok(text(mesh::glance(&state).await?))
+}
+
+#[derive(Deserialize)]
+struct Past {
+    #[serde(default = "Past::usual")]
+    history: usize,
+}
+
+impl Past {
+    const fn usual() -> usize {
+        live::REMEMBERED
+    }
+}
+
+async fn lively(With(state): Shared, Query(Past { history }): Query<Past>) -> Response<Body> {
+    live::stream(&state.live, history)
 }
 
 async fn project(With(state): Shared, Path(name): Path<String>) -> Reply {

@@ -7,6 +7,20 @@ use serde_json::Value;
 
 use crate::document::{VIEWS, word, words};
 
+/// The switch of the theme, as `web/src/parts/Theme.svelte` draws it.
+const THEMES: [(&str, &str); 3] = [
+    (
+        "auto",
+        "<circle cx=\"10\" cy=\"10\" r=\"7\"/><path class=\"half\" d=\"M10 3a7 7 0 0 1 0 14Z\"/>",
+    ),
+    (
+        "light",
+        "<circle cx=\"10\" cy=\"10\" r=\"4\"/><path d=\"M10 1v2.5M10 16.5V19M1 10h2.5M16.5 10H19M3.6 \
+         3.6l1.8 1.8M14.6 14.6l1.8 1.8M3.6 16.4l1.8-1.8M14.6 5.4l1.8-1.8\"/>",
+    ),
+    ("dark", "<path d=\"M16.5 12.2A7 7 0 0 1 7.8 3.5a7 7 0 1 0 8.7 8.7Z\"/>"),
+];
+
 /// The header of every page; behind the name of the program that of the project.
 pub(crate) fn header(crumb: &str) -> String {
     let crumb = match crumb {
@@ -16,17 +30,24 @@ pub(crate) fn header(crumb: &str) -> String {
              <span class=\"crumb here\">{name}</span>"
         ),
     };
+    // All three are there, and the style shows that of the theme.
+    let themes = THEMES.map(|(theme, drawn)| {
+        let title = word(&format!("/theme/{theme}"));
+        format!(
+            "<svg class=\"{theme}\" viewBox=\"0 0 20 20\" width=\"18\" height=\"18\" role=\"img\">\
+             <title>{title}</title>{drawn}</svg>"
+        )
+    });
+    let themes = themes.concat();
     format!(
         "<a class=\"skip\" href=\"#main\">{}</a><header class=\"top\"><div class=\"bar\">\
          <a class=\"mark\" href=\"/\"><svg class=\"sign\" viewBox=\"0 0 32 32\" width=\"22\" \
          height=\"22\" aria-hidden=\"true\"><path d=\"M5 25V9l11 10L27 9v16\"/><circle cx=\"16\" \
          cy=\"19\" r=\"3.5\"/></svg> {name}</a>{crumb}<nav aria-label=\"{name}\">\
-         <a href=\"/-/backfills\">{}</a> <button class=\"theme\" aria-label=\"{}\"><svg \
-         viewBox=\"0 0 20 20\" width=\"18\" height=\"18\" aria-hidden=\"true\"><circle cx=\"10\" \
-         cy=\"10\" r=\"7\"/></svg></button></nav></div></header>",
+         <a href=\"/-/backfills\">{}</a> <button class=\"theme\">{themes}</button></nav></div></header>\
+         <div role=\"status\" aria-live=\"polite\"></div>",
         word("/skip"),
         word("/backfills"),
-        word("/theme"),
         name = word("/name"),
     )
 }

@@ -14,6 +14,7 @@ use crate::{
     backfills::Backfills,
     error::Fault,
     examination::Examination,
+    examples::Chosen,
     export::{self, ExportError, Exported},
     live::Live,
     mesh::Glances,
@@ -50,6 +51,7 @@ pub(crate) struct State {
     /// Artifacts never change: each is verified once.
     artifacts: Mutex<BTreeMap<Digest, ArtifactDir>>,
     pub(crate) models: Models,
+    pub(crate) chosen: Chosen,
     pub(crate) examinations: Mutex<BTreeMap<(ProjectName, ModelVersion), Arc<Examination>>>,
     /// One examination at a time: services come first.
     pub(crate) examining: Semaphore,
@@ -75,6 +77,7 @@ impl Show {
             doormat: Doormat::default(),
             artifacts: Mutex::default(),
             models: Models::default(),
+            chosen: Chosen::default(),
             examinations: Mutex::default(),
             examining: Semaphore::new(1),
         };

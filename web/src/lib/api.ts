@@ -1,10 +1,10 @@
 // The JSON API below /api/v1, and the services' own routes. docs/show.md describes them.
 
 import { isRecorded, recall, recallAnswer } from './record'
-import { texts } from './texts'
+import { Problem, question, send, service, type Answer, type Fields, type Json } from './service'
 import { takeTold } from './told'
 
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+export { body, Problem, type Answer, type Fields, type Json } from './service'
 
 export interface Headline {
   name: string
@@ -100,53 +100,6 @@ export interface Examples<T> {
   examples: T[]
 }
 
-export interface FieldError {
-  loc: string[]
-  msg: string
-  type: string
-}
-
-/** A request that was not answered: RFC 9457, or no answer at all (status 0). */
-export class Problem extends Error {
-  constructor(
-    readonly status: number,
-    readonly kind: string,
-    readonly title: string,
-    readonly detail: string,
-    readonly errors: FieldError[] = [],
-  ) {
-    super(detail || title)
-  }
-
-  static async of(response: Response): Promise<Problem> {
-    try {
-      const told = (await response.json()) as Record<string, unknown>
-      const kind = String(told.type ?? '').replace('urn:mesh:problem:', '')
-      return new Problem(
-        response.status,
-        kind,
-        String(told.title ?? ''),
-        String(told.detail ?? ''),
-        (told.errors as FieldError[] | undefined) ?? [],
-      )
-    } catch {
-      return new Problem(response.status, 'unknown', response.statusText, '')
-    }
-  }
-}
-
-async function send(url: string, options: RequestInit = {}): Promise<Response> {
-  let response: Response
-  try {
-    response = await fetch(url, options)
-  } catch (error) {
-    if (options.signal?.aborted) throw error
-    throw new Problem(0, 'unreachable', '', '')
-  }
-  if (!response.ok) throw await Problem.of(response)
-  return response
-}
-
 export async function get<T>(url: string, signal?: AbortSignal): Promise<T> {
   if (isRecorded()) {
     const told = recall(url)
@@ -170,29 +123,11 @@ export const path = {
   project: (name: string) => `/api/v1/projects/${encodeURIComponent(name)}`,
   version: (name: string, version: number) =>
     `/api/v1/projects/${encodeURIComponent(name)}/versions/${version}`,
-  service: (project: Project) => `/${project.project}/v${project.api}`,
+  service,
 }
 
 export async function contract(project: Project): Promise<Contract> {
   return get<Contract>(`${path.project(project.project)}/contract`)
-}
-
-export type Fields = Record<string, Json>
-
-export interface Answer {
-  prediction: Fields
-  raw: string
-  milliseconds: number
-  version: number | null
-  tokens: number | null
-  longText: string | null
-}
-
-/** The body of a request, as everybody sends it. */
-export function body(project: string, attributes: Fields, parameters: Fields): Fields {
-  const data: Fields = { namespace: project, attributes }
-  if (Object.keys(parameters).length > 0) data.parameters = parameters
-  return { data }
 }
 
 /** What a version, or one of its targets, answers. */
@@ -214,7 +149,7 @@ export async function ask(
   const [version = '', target] = side.split(':')
   const query = target ? `?${new URLSearchParams({ target })}` : ''
   const url = `${path.project(project)}/versions/${encodeURIComponent(version)}/predict${query}`
-  return question<Compared>(url, attributes, parameters, signal)
+  return inquire<Compared>(url, attributes, parameters, signal)
 }
 
 interface Common {
@@ -240,11 +175,11 @@ export async function panels(
   parameters: Fields,
   signal: AbortSignal,
 ): Promise<Panel[]> {
-  const told = await question<{ panels: Panel[] }>(`${path.project(project)}/panels`, attributes, parameters, signal)
+  const told = await inquire<{ panels: Panel[] }>(`${path.project(project)}/panels`, attributes, parameters, signal)
   return told.panels
 }
 
-async function question<T>(url: string, attributes: Fields, parameters: Fields, signal: AbortSignal): Promise<T> {
+async function inquire<T>(url: string, attributes: Fields, parameters: Fields, signal: AbortSignal): Promise<T> {
   const headers = { 'content-type': 'application/json' }
   const body = JSON.stringify({ attributes, parameters })
   return (await send(url, { method: 'POST', headers, body, signal })).json() as Promise<T>
@@ -261,31 +196,5 @@ export async function predict(
     if (!told) throw new Problem(0, 'unreachable', '', '')
     return { prediction: told.prediction, raw: '', milliseconds: told.seconds * 1000, version: null, tokens: null, longText: null }
   }
-  const started = performance.now()
-  const asked = new Blob([JSON.stringify(body(project.project, attributes, parameters))])
-  // The service would close the connection before it has all of it.
-  if (asked.size > project.max_body_bytes) {
-    throw new Problem(413, 'too-large', texts.tooLarge, texts.atMost(project.max_body_bytes))
-  }
-  const response = await send(`${path.service(project)}/predict`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: asked,
-    signal,
-  })
-  const raw = await response.text()
-  const milliseconds = performance.now() - started
-  const told = JSON.parse(raw) as { data: { attributes: Fields } }
-  const number = (name: string) => {
-    const value = response.headers.get(name)
-    return value === null ? null : Number(value)
-  }
-  return {
-    prediction: told.data.attributes,
-    raw,
-    milliseconds,
-    version: number('x-mesh-model-version'),
-    tokens: number('x-mesh-tokens'),
-    longText: response.headers.get('x-mesh-long-text'),
-  }
+  return question(project, attributes, parameters, signal)
 }

@@ -1,31 +1,17 @@
-const integer = new Intl.NumberFormat('en')
+import { count } from './numbers'
 
-export function count(value: number): string {
-  return integer.format(Math.round(value))
-}
+export { count, language, percent, seconds } from './numbers'
 
 /** A figure between 0 and 1, or any other, with so many digits as tell something. */
 export function figure(value: number, digits = 3): string {
-  if (Math.abs(value) >= 1000) return integer.format(Math.round(value))
+  if (Math.abs(value) >= 1000) return count(value)
   const shown = value.toFixed(Math.abs(value) >= 100 ? 1 : digits)
   // A nothing that came from below is a nothing.
   return Number(shown) === 0 ? shown.replace('-', '') : shown
 }
 
-export function percent(value: number, digits = 1): string {
-  return `${(value * 100).toFixed(digits)}%`
-}
-
 export function rate(value: number): string {
-  return value === 0 ? '0' : value < 10 ? value.toFixed(1) : integer.format(Math.round(value))
-}
-
-export function seconds(value: number | null): string {
-  if (value === null) return '–'
-  const ms = value * 1000
-  if (ms < 1) return `${Math.round(ms * 1000)} µs`
-  if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
-  return `${(ms / 1000).toFixed(1)} s`
+  return value === 0 ? '0' : value < 10 ? value.toFixed(1) : count(value)
 }
 
 export function bytes(value: number): string {
@@ -61,14 +47,4 @@ export function day(milliseconds: number): string {
   return new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' }).format(
     milliseconds,
   )
-}
-
-const names = new Intl.DisplayNames('en', { type: 'language', fallback: 'code' })
-
-export function language(code: string): string {
-  try {
-    return names.of(code) ?? code
-  } catch {
-    return code
-  }
 }

@@ -11,7 +11,14 @@ const REMEMBERED = 60
 const GONE = 30_000
 const AGAIN = 1000
 
+/** Whoever draws what was says `follow`, and whoever needs to know what is, `listen`. */
+export type Said = 'follow' | 'listen' | 'leave'
+
 const tabs = new Map<MessagePort, number>()
+/** Tabs that draw what was. */
+const following = new Set<MessagePort>()
+/** Whether the stream that is open told of it. */
+let toldAll = false
 let source: EventSource | null = null
 let retry: ReturnType<typeof setTimeout> | undefined
 let connected: boolean | null = null
@@ -27,15 +34,22 @@ export type Told =
 function tell(told: Told) {
   const now = Date.now()
   for (const [tab, heard] of tabs) {
-    if (now - heard > GONE) tabs.delete(tab)
+    if (now - heard > GONE) forget(tab)
     else tab.postMessage(told)
   }
   if (tabs.size === 0) close()
 }
 
+function forget(tab: MessagePort) {
+  tabs.delete(tab)
+  following.delete(tab)
+}
+
 function open() {
-  if (source) return
-  source = new EventSource('/api/v1/live')
+  if (source && (toldAll || following.size === 0)) return
+  source?.close()
+  toldAll = following.size > 0
+  source = new EventSource(toldAll ? '/api/v1/live' : '/api/v1/live?history=1')
   source.addEventListener('history', (event) => {
     connected = true
     ticks = JSON.parse(event.data) as unknown[]
@@ -68,14 +82,15 @@ function close() {
 const scope = globalThis as unknown as Scope
 scope.onconnect = ({ ports: [tab] }) => {
   if (!tab) return
-  tab.onmessage = ({ data }: MessageEvent<'listen' | 'leave'>) => {
+  tab.onmessage = ({ data }: MessageEvent<Said>) => {
     if (data === 'leave') {
-      tabs.delete(tab)
+      forget(tab)
       if (tabs.size === 0) close()
       return
     }
     const known = tabs.has(tab)
     tabs.set(tab, Date.now())
+    if (data === 'follow') following.add(tab)
     if (known) return
     if (connected === true && source) {
       tab.postMessage({ type: 'history', ticks } satisfies Told)

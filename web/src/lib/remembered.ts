@@ -1,13 +1,6 @@
 // What was typed last, by project: who goes to another tab of it finds it there.
 
-import type { Fields } from './api'
-
-export interface Typed {
-  text: string
-  second: string
-  others: Fields
-  parameters: Fields
-}
+import type { Typed } from './address'
 
 const all = new Map<string, Typed>()
 

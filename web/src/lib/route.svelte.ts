@@ -1,6 +1,7 @@
 // The address: `/project/view/version#key=value`, or `/-/page/id` for what is of no project. What is
 // behind `#` never leaves the browser, so what somebody tries is in no log.
 
+import { write } from './address'
 import words from './words.json'
 
 class Route {
@@ -13,8 +14,15 @@ class Route {
   /** Counts how often somebody came to an address: what it holds is to be read then. */
   arrived = $state(0)
   #read = ''
+  #started = false
 
   start() {
+    // Again, it only reads the address.
+    if (this.#started) {
+      this.#arrive()
+      return
+    }
+    this.#started = true
     window.addEventListener('popstate', () => this.#arrive())
     window.addEventListener('hashchange', () => this.#arrive())
     document.addEventListener('click', (event) => this.#follow(event))
@@ -34,8 +42,7 @@ class Route {
 
   /** Puts something into the address without a step in the history. */
   keep(query: URLSearchParams) {
-    const text = query.toString()
-    history.replaceState(null, '', text ? `${location.pathname}#${text}` : location.pathname)
+    write(query)
     this.#read = location.href
   }
 

@@ -1,12 +1,12 @@
-import { body, path, type Fields, type Project } from './api'
+import { body, service, type Asked, type Fields } from './service'
 
 /** A shell takes everything between single quotes as it is, but for a single quote. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`
 }
 
-export function curl(project: Project, attributes: Fields, parameters: Fields): string {
-  const url = `${location.origin}${path.service(project)}/predict`
+export function curl(project: Asked, attributes: Fields, parameters: Fields): string {
+  const url = `${location.origin}${service(project)}/predict`
   const data = JSON.stringify(body(project.project, attributes, parameters))
   return `curl -s ${url} \\\n  -H 'content-type: application/json' \\\n  -d ${quoted(data)}`
 }
@@ -29,8 +29,8 @@ function literal(value: unknown, indent: string): string {
   return JSON.stringify(value)
 }
 
-export function python(project: Project, attributes: Fields, parameters: Fields): string {
-  const url = `${location.origin}${path.service(project)}/predict`
+export function python(project: Asked, attributes: Fields, parameters: Fields): string {
+  const url = `${location.origin}${service(project)}/predict`
   return `import requests
 
 answer = requests.post(

@@ -1,25 +1,24 @@
 // Every word that the page says, in one place. Those in `words.json` the server says too, before any
-// script runs; those of pages that not everybody opens stand in `texts.model.ts` and
-// `texts.backfills.ts`.
+// script runs; those that a form needs while one types stand in `texts.first.ts`, and those of pages
+// that not everybody opens in `texts.model.ts` and `texts.backfills.ts`.
 
 import { count } from './format'
+import { first, plural } from './texts.first'
 import words from './words.json'
 
-export const plural = (n: number, one: string, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`
+export { plural } from './texts.first'
 
 export const texts = {
   name: words.name,
   skip: words.skip,
   loading: words.loading,
-  away: 'The mesh does not answer. Trying again by itself.',
-  unreachable: 'The mesh did not answer. Is it still running?',
-  tooLarge: 'This is longer than the project takes',
-  atMost: (bytes: number) => `It takes requests of at most ${count(bytes)} bytes.`,
+  away: first.away,
+  unreachable: first.unreachable,
   nothing: words.nothing,
   noProject: (name: string) => `This workspace has no project “${name}”.`,
   noPage: 'No page has this address.',
   home: 'To the mesh',
-  theme: { auto: words.theme, light: 'Theme: light', dark: 'Theme: dark' },
+  theme: words.theme,
   tasks: words.tasks as Record<string, string>,
   metrics: {
     ...words.metrics,
@@ -69,33 +68,28 @@ export const texts = {
     owner: (who: string) => `${words.owner}${who}`,
   },
   try: {
-    text: 'Text',
+    text: words.try.text,
     second: 'Another text',
     row: 'What is known',
-    settings: 'Settings',
-    examples: 'Examples',
+    settings: words.try.settings,
+    examples: words.try.examples,
     from: (split: string | null, from: string | null) =>
-      split === null ? '' : from ? `from the ${split} split of ${from}` : `from the ${split} split`,
-    answer: 'Answer',
-    waiting: 'Type, or choose an example.',
-    took: (ms: string) => `answered in ${ms}`,
-    by: (version: number, target: string | null) =>
-      `by version ${version}${target ? `, ${target}` : ''}`,
-    tokens: (n: number) => plural(n, 'token'),
-    windows: (n: string) => `read in ${n} windows`,
-    truncated: (n: string) => `only its first ${n} tokens were read`,
-    raw: 'Raw answer',
-    curl: 'curl',
-    python: 'Python',
-    copy: 'Copy',
+      split === null
+        ? ''
+        : (from ? words.try.fromOther : words.try.from).replace('{split}', split).replace('{from}', from ?? ''),
+    answer: words.try.answer,
+    waiting: first.waiting,
+    took: first.took,
+    raw: words.try.raw,
+    curl: words.try.curl,
+    python: words.try.python,
+    copy: words.try.copy,
     copied: 'Copied',
-    link: 'Copy link',
+    link: words.try.link,
     tooLong: 'This text is too long for an address: the link does not hold it.',
     long: (shown: number, all: number) =>
       `The first ${count(shown)} of ${count(all)} characters are shown, and all of them are asked.`,
     empty: 'Empty it',
-    cut: (shown: number, all: number) =>
-      `The first ${count(shown)} of ${count(all)} characters are drawn.`,
     notServed: 'This project is not served by this process, so nothing answers here.',
     notReady: (name: string) => `No model of ${name} is loaded. “mesh run ${name}” makes one.`,
     invalidJson: 'This is not JSON',
@@ -103,15 +97,6 @@ export const texts = {
     none: 'none',
   },
   answers: {
-    moreEntities: (shown: number, all: number) => `The first ${count(shown)} of ${count(all)} entities.`,
-    noEntities: 'No entities in this text.',
-    noKeywords: 'No keywords in this text.',
-    overall: 'Whole text',
-    bySentence: 'Sentence by sentence',
-    moreSentences: (n: number) => `The first ${n} sentences are told apart.`,
-    positive: 'positive',
-    negative: 'negative',
-    neutral: 'neutral',
     nearest: 'Nearest of the examples',
     dimensions: (n: number, norm: string) => `${n} dimensions, length ${norm}`,
     vector: 'The vector, value by value',

@@ -174,8 +174,13 @@ fn pages_have_addresses_that_browsers_are_answered_at() {
     assert!(page.contains("<title>reviews · ML Mesh</title>"), "{page}");
     assert!(page.contains("&lt;script&gt;run()&lt;/script&gt;"), "{page}");
     assert!(!page.contains("<script>run()") && !page.contains("</title></script>"), "{page}");
-    let told = page.split("id=\"told\">").nth(1).unwrap().split("</script>").next().unwrap();
-    let told: Value = serde_json::from_str(told).unwrap();
+    let json = |page: &str, id: &str| -> Value {
+        let json = page.split(&format!("id=\"{id}\">")).nth(1).unwrap();
+        serde_json::from_str(json.split("</script>").next().unwrap()).unwrap()
+    };
+    // A form that is drawn says what it needs; other pages have what they ask first.
+    assert!(page.contains("<textarea") && json(&page, "form").is_object(), "{page}");
+    let told = json(&browse("/reviews/compare").body, "told");
     assert_eq!(told["/api/v1/projects/reviews"]["production"], 1);
     let contract = &told["/api/v1/projects/reviews/contract"];
     assert_eq!(*contract, serving.get("/api/v1/projects/reviews/contract").json());

@@ -83,29 +83,18 @@ fn scan(table: &Table, asked: &[&str]) -> Result<(Vec<Row>, Marks), ArchiveError
 }
 
 fn read(table: &Table, asked: &[&str], marks: &Marks, most: u64) -> Result<Vec<Row>, ArchiveError> {
-    let (asked, mut all) = (names(asked), Vec::new());
+    let (asked, mut all, mut views) = (names(asked), Vec::new(), Vec::new());
     for span in marks.spans(most) {
         table.read(&asked, &span, &mut |rows| {
             rows_of(&rows, &asked, &mut all);
             Ok(())
         })?;
-    }
-    Ok(all)
-}
-
-fn read_views(
-    table: &Table,
-    asked: &[&str],
-    marks: &Marks,
-    most: u64,
-) -> Result<Vec<Row>, ArchiveError> {
-    let (asked, mut all) = (names(asked), Vec::new());
-    for span in marks.spans(most) {
         table.read_views(&asked, &span, &mut |rows| {
-            rows_of(&rows, &asked, &mut all);
+            rows_of(&rows, &asked, &mut views);
             Ok(())
         })?;
     }
+    assert_eq!(views, all);
     Ok(all)
 }
 
@@ -115,7 +104,6 @@ fn values(table: &Table, asked: &[&str]) -> Vec<Result<Vec<Option<String>>, Unus
     assert_eq!(marks.rows(), all.len() as u64);
     for most in [1, 2, 128, 1000] {
         assert_eq!(read(table, asked, &marks, most).unwrap(), all, "{most}");
-        assert_eq!(read_views(table, asked, &marks, most).unwrap(), all, "{most}");
     }
     all.into_iter().map(|(_, _, values)| values).collect()
 }

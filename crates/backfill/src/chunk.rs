@@ -24,11 +24,10 @@ use crate::{
     asked::{Asked, AskedList, Requests, no_answer, predict},
     columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION},
     generation::{self, Counts, Found, Part, counts_of},
-    inputs::{EnrichedRows, text_in},
+    inputs::{EnrichedRows, Inputs, text_in},
     job::{Job, ProjectJob},
     keys::KeyHash,
     select::{Choice, Chooser, Documents},
-    survey::Inputs,
 };
 
 /// What a chunk is done with.

@@ -28,9 +28,10 @@ use crate::{
     columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION},
     follow::{Tail, TailPart},
     inputs::text_in,
-    keys::{FileStamp, KeyHash, KeyIndex, Sorter},
+    keys::{FileStamp, KeyHash},
     place::Place,
     pointer::is_newer,
+    sorter::{KeyIndex, Sorter},
 };
 
 /// What a generation is: its manifest, `generation.json`.

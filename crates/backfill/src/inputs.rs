@@ -10,6 +10,7 @@ use arrow_schema::Field;
 use mesh_archive::{push_json, push_json_text, text_of};
 use mesh_core::manifest::InputColumn;
 use serde_json::Value;
+use twox_hash::XxHash3_64;
 
 /// What the columns of a request are read from: the documents, and what projects told of them.
 #[derive(Clone, Copy)]
@@ -162,6 +163,33 @@ pub(crate) type Column<'a> = (&'a dyn Array, &'a Field);
 pub(crate) fn column_of<'a>(batch: &'a RecordBatch, name: &str) -> Option<Column<'a>> {
     let (at, field) = batch.schema_ref().column_with_name(name)?;
     Some((batch.columns().get(at)?.as_ref(), field))
+}
+
+/// The inputs of the documents of a batch.
+pub(crate) struct Inputs<'a>(Vec<Option<Column<'a>>>);
+
+impl<'a> Inputs<'a> {
+    pub(crate) fn new(batch: &'a RecordBatch, names: &[String]) -> Self {
+        Self(names.iter().map(|name| column_of(batch, name)).collect())
+    }
+
+    /// What tells the input of a document apart, and its length in bytes. It need not withstand
+    /// those who look for two of one hash: they would have an answer kept in mind for nothing.
+    pub(crate) fn hash(&self, row: usize) -> (u64, u64) {
+        let mut all = 0u64;
+        let mut length = 0;
+        for column in &self.0 {
+            // What came before is the seed: the order counts, and what is null is no text.
+            all = match column.and_then(|(column, field)| text_of(column, field, row)) {
+                Some(text) => {
+                    length += text.len() as u64;
+                    XxHash3_64::oneshot_with_seed(all, text.as_bytes())
+                }
+                None => all.wrapping_mul(3).wrapping_add(1),
+            };
+        }
+        (all, length)
+    }
 }
 
 /// A place in a JSON schema.

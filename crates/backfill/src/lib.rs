@@ -42,6 +42,7 @@ mod remote;
 mod run;
 mod select;
 mod shared;
+mod sorter;
 mod standing;
 mod survey;
 mod takes;

@@ -8,16 +8,15 @@ use std::{
     thread,
 };
 
-use arrow_array::RecordBatch;
 use mesh_archive::{Marks, Rows, Table, Watch, text_of};
 use mesh_core::{Digest, Interrupted};
 use serde::{Deserialize, Serialize};
-use twox_hash::XxHash3_64;
 
 use crate::{
     BackfillError,
-    inputs::{Column, column_of},
-    keys::{KeyHash, Located, RowSet, Sorter},
+    inputs::{Inputs, column_of},
+    keys::{KeyHash, RowSet},
+    sorter::{Located, Sorter},
 };
 
 /// What is known of an archive's documents.
@@ -190,31 +189,4 @@ const fn place(file: usize, row: u64) -> u64 {
 
 const fn file_and_row(place: u64) -> (usize, u64) {
     ((place >> ROW_BITS) as usize, place & ((1 << ROW_BITS) - 1))
-}
-
-/// The inputs of the documents of a batch.
-pub(crate) struct Inputs<'a>(Vec<Option<Column<'a>>>);
-
-impl<'a> Inputs<'a> {
-    pub(crate) fn new(batch: &'a RecordBatch, names: &[String]) -> Self {
-        Self(names.iter().map(|name| column_of(batch, name)).collect())
-    }
-
-    /// What tells the input of a document apart, and its length in bytes. It need not withstand
-    /// those who look for two of one hash: they would have an answer kept in mind for nothing.
-    pub(crate) fn hash(&self, row: usize) -> (u64, u64) {
-        let mut all = 0u64;
-        let mut length = 0;
-        for column in &self.0 {
-            // What came before is the seed: the order counts, and what is null is no text.
-            all = match column.and_then(|(column, field)| text_of(column, field, row)) {
-                Some(text) => {
-                    length += text.len() as u64;
-                    XxHash3_64::oneshot_with_seed(all, text.as_bytes())
-                }
-                None => all.wrapping_mul(3).wrapping_add(1),
-            };
-        }
-        (all, length)
-    }
 }

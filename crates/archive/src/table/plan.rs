@@ -56,10 +56,13 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The same, with texts as views of what was read: they are not copied.
-    pub(super) fn viewing(mut self) -> Self {
+    /// The same, with the texts of Parquet files as views of what was read: they are not copied.
+    pub(super) fn viewing(mut self, table: &Table) -> Self {
+        if table.format() != Format::Parquet || table.is_live() {
+            return self;
+        }
         let view = |field: &mut FieldRef| {
-            if is_text(field.data_type()) {
+            if has_views(field.data_type()) {
                 *field = Arc::new(Field::clone(field).with_data_type(DataType::Utf8View));
             }
         };
@@ -78,7 +81,7 @@ impl Plan {
     pub(super) fn views(&self, column: &Field) -> bool {
         let viewed =
             |own: &FieldRef| own.name() == column.name() && *own.data_type() == DataType::Utf8View;
-        is_text(column.data_type()) && self.own.iter().any(viewed)
+        has_views(column.data_type()) && self.own.iter().any(viewed)
     }
 
     /// The columns that were asked for.
@@ -109,6 +112,7 @@ impl Plan {
     }
 }
 
-const fn is_text(of: &DataType) -> bool {
+/// Whether values of a type can be read as views.
+const fn has_views(of: &DataType) -> bool {
     matches!(of, DataType::Utf8 | DataType::LargeUtf8)
 }

@@ -91,7 +91,7 @@ impl Table {
         if self.0.format != Format::Parquet || self.is_live() {
             return self.scan(columns, watch, label, &mut |rows| sink(rows));
         }
-        let plan = Plan::new(self, columns)?.viewing();
+        let plan = Plan::new(self, columns)?.viewing(self);
         let total = self.files().iter().map(|file| file.bytes).sum();
         let task = watch.progress.begin(label, Some(total), Unit::Bytes);
         let groups = Groups::of(self, &plan, watch.cancel);
@@ -144,11 +144,7 @@ impl Table {
         span: &Span,
         sink: &mut dyn FnMut(Rows) -> Result<(), ArchiveError>,
     ) -> Result<(), ArchiveError> {
-        let mut plan = Plan::new(self, columns)?;
-        if self.0.format == Format::Parquet && !self.is_live() {
-            plan = plan.viewing();
-        }
-        self.read_as(&plan, span, sink)
+        self.read_as(&Plan::new(self, columns)?.viewing(self), span, sink)
     }
 
     fn read_as(

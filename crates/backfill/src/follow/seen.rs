@@ -7,7 +7,8 @@ use mesh_archive::{Table, Watch};
 use crate::{
     BackfillError,
     inputs::text_in,
-    keys::{KeyHash, KeyIndex, Sorter},
+    keys::KeyHash,
+    sorter::{KeyIndex, Sorter},
 };
 
 /// Keys that were seen. Most lie on the disk, so that memory does not grow with the archive.

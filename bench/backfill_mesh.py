@@ -86,6 +86,13 @@ def again(folder: Path, archive: str) -> str:
     return name
 
 
+def in_memory(file: Path) -> None:
+    """Reads a file, so that it is in memory."""
+    with file.open("rb", buffering=0) as read:
+        while read.read(1 << 20):
+            pass
+
+
 def artifacts(folder: Path, project: str) -> dict[str, Path]:
     """The folders of what a project's steps left."""
     (told,) = mesh(folder, "run", project)["told"]

@@ -189,10 +189,8 @@ impl Ledger {
     /// Writes down which backfills of an archive are live, as its readers see it.
     fn tell(&self, name: &str, archive: &OpenArchive) -> Result<(), BackfillError> {
         let current = archive.current()?;
-        for record in self.runtime.block_on(self.registry.backfills())? {
-            if record.archive != name {
-                continue;
-            }
+        let ended = [BackfillState::Done, BackfillState::Live, BackfillState::Superseded];
+        for record in self.runtime.block_on(self.registry.backfills_of(name, &ended))? {
             let Ok(plan) = serde_json::from_value::<Plan>(record.plan.clone()) else { continue };
             let generation = plan.generation();
             let is_live = plan.projects.iter().any(|project| {
@@ -258,12 +256,9 @@ impl Ledger {
         let name = archive.manifest.archive.name.to_string();
         let _alone = self.alone(&name)?;
         let mut open = Vec::new();
-        for record in self.runtime.block_on(self.registry.backfills())? {
-            let wanted = record.state.is_unfinished() || record.state == BackfillState::Done;
-            if record.archive == name
-                && wanted
-                && let Ok(plan) = serde_json::from_value::<Plan>(record.plan)
-            {
+        let all = self.registry.backfills_of(&name, &BackfillState::OPEN);
+        for record in self.runtime.block_on(all)? {
+            if let Ok(plan) = serde_json::from_value::<Plan>(record.plan) {
                 open.push(plan.generation());
             }
         }

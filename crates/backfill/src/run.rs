@@ -148,27 +148,25 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot be read.
     pub fn begun(&self, archive: &str) -> Result<Vec<Plan>, BackfillError> {
-        let all = self.records()?.into_iter();
-        let mine = all.filter(|(record, _)| record.archive == archive);
-        Ok(mine.filter(|(record, _)| record.state.is_unfinished()).map(|(_, plan)| plan).collect())
+        let open = self.registry.backfills_of(archive, &BackfillState::OPEN);
+        let open = self.runtime.block_on(open)?.into_iter();
+        let plan = |record: BackfillRecord| serde_json::from_value(record.plan).ok();
+        Ok(open.filter(|record| record.state.is_unfinished()).filter_map(plan).collect())
     }
 
     /// The record of a job: the one that was begun with the same plan, else a new one.
     fn begin(&self, job: &Job) -> Result<BackfillId, BackfillError> {
-        let all = self.runtime.block_on(self.registry.backfills())?;
         let archive = job.plan.archive.as_str();
-        let of_archive = || all.iter().filter(|record| record.archive == archive);
-        let unfinished = |record: &&BackfillRecord| {
-            record.state.is_unfinished() || record.state == BackfillState::Done
-        };
-        if let Some(same) = of_archive().filter(unfinished).find(|record| record.key == job.key) {
+        let open = self.registry.backfills_of(archive, &BackfillState::OPEN);
+        let open = self.runtime.block_on(open)?;
+        if let Some(same) = open.iter().find(|record| record.key == job.key) {
             let set = self.registry.set_backfill(same.id, BackfillState::Running, None);
             self.runtime.block_on(set)?;
             return Ok(same.id);
         }
         let names: BTreeSet<&str> =
             job.plan.projects.iter().map(|project| project.project.as_str()).collect();
-        for record in of_archive().filter(|record| record.state.is_unfinished()) {
+        for record in open.iter().filter(|record| record.state.is_unfinished()) {
             let Ok(plan) = serde_json::from_value::<Plan>(record.plan.clone()) else { continue };
             if plan.projects.iter().any(|project| names.contains(project.project.as_str())) {
                 return Err(in_the_way(record, &plan, job)?);

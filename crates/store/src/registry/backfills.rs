@@ -93,6 +93,9 @@ impl BackfillState {
         }
     }
 
+    /// The states of what is not yet seen by anybody.
+    pub const OPEN: [Self; 4] = [Self::Running, Self::Paused, Self::Failed, Self::Done];
+
     /// Whether there is work left.
     #[must_use]
     pub const fn is_unfinished(self) -> bool {
@@ -166,6 +169,27 @@ impl Registry {
             .fetch_all(&self.pool)
             .await
             .map_err(self.sql("list the backfills"))?;
+        rows.iter().map(|row| self.backfill_in(row)).collect()
+    }
+
+    /// The backfills of an archive that stand in one of some ways, the newest first.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn backfills_of(
+        &self,
+        archive: &str,
+        states: &[BackfillState],
+    ) -> Result<Vec<BackfillRecord>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM backfills WHERE archive = ");
+        query.push_bind(archive).push(" AND state IN (");
+        let mut all = query.separated(", ");
+        for state in states {
+            all.push_bind(state.as_str());
+        }
+        query.push(") ORDER BY id DESC");
+        let rows = query.build().fetch_all(&self.pool).await;
+        let rows = rows.map_err(self.sql("list the backfills of an archive"))?;
         rows.iter().map(|row| self.backfill_in(row)).collect()
     }
 

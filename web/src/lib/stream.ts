@@ -19,12 +19,6 @@ export class Stream {
   ) {}
 
   start() {
-    if ('SharedWorker' in window) {
-      // Written so that the bundler sees it.
-      const worker = new SharedWorker(new URL('./live.worker.ts', import.meta.url), { type: 'module' })
-      this.#worker = worker.port
-      this.#worker.onmessage = ({ data }: MessageEvent<Told>) => this.take(data)
-    }
     const { signal } = this.#ended
     const beat = setInterval(() => !document.hidden && this.#say(this.how), BEAT)
     signal.addEventListener('abort', () => clearInterval(beat))
@@ -45,8 +39,27 @@ export class Stream {
     this.#worker?.postMessage(said)
   }
 
+  #connect(): MessagePort {
+    // Written so that the bundler sees it.
+    const worker = new SharedWorker(new URL('./live.worker.ts', import.meta.url), { type: 'module' })
+    worker.port.onmessage = ({ data }: MessageEvent<Told>) => this.take(data)
+    // It was not loaded: nobody else would tell.
+    worker.onerror = () => {
+      this.#worker = null
+      this.#away()
+    }
+    return worker.port
+  }
+
+  #away() {
+    this.take({ type: 'away' })
+    this.#close()
+    this.#retry = setTimeout(() => !document.hidden && this.#open(), 1000)
+  }
+
   #open() {
-    if (this.#worker) {
+    if ('SharedWorker' in window) {
+      this.#worker ??= this.#connect()
       this.#say(this.how)
       return
     }
@@ -58,11 +71,7 @@ export class Stream {
     source.addEventListener('history', (event) => this.take({ type: 'history', ticks: read(event) as unknown[] }))
     source.addEventListener('tick', (event) => this.take({ type: 'tick', tick: read(event) }))
     source.addEventListener('backfills', (event) => this.take({ type: 'backfills', backfills: read(event) }))
-    source.addEventListener('error', () => {
-      this.take({ type: 'away' })
-      this.#close()
-      this.#retry = setTimeout(() => !document.hidden && this.#open(), 1000)
-    })
+    source.addEventListener('error', () => this.#away())
   }
 
   #close() {

@@ -10,7 +10,7 @@ use crate::{
     chunk::Chunk,
     inputs::{Column, EnrichedRows, Sources, column_of, push_fields},
     job::{Job, ProjectJob},
-    keys::KeyHash,
+    keys::{InputHash, KeyHash},
 };
 
 /// What documents are asked as.
@@ -91,25 +91,35 @@ impl<'a> Requests<'a> {
     }
 
     /// What tells apart what a document is asked as.
-    pub(crate) fn id(&self, row: usize) -> KeyHash {
+    pub(crate) fn hash(&self, row: usize) -> InputHash {
         let mut list = AskedList::default();
-        list.push(self, row)
+        let place = list.write(self, row);
+        let Asked { attributes, parameters, .. } = list.part(place, list.text.len());
+        InputHash::of(attributes, parameters.unwrap_or_default())
     }
 }
 
 impl AskedList {
-    /// Adds what a document is asked as; gives what tells it from all else that a project is asked.
-    pub(crate) fn push(&mut self, requests: &Requests<'_>, row: usize) -> KeyHash {
+    /// Adds what a document is asked as. Gives its hash; and, if others may ask the same, what tells it
+    /// from all else that a project is asked.
+    pub(crate) fn push(
+        &mut self,
+        requests: &Requests<'_>,
+        row: usize,
+        is_alone: bool,
+    ) -> (InputHash, Option<KeyHash>) {
         let place = self.write(requests, row);
         self.places.push(place);
         let Asked { attributes, parameters, .. } = self.part(place, self.text.len());
         let parameters = parameters.unwrap_or_default();
+        let hash = InputHash::of(attributes, parameters);
         let project = requests.project.plan.project.as_str();
-        let id = KeyHash::of_parts([project, APART, attributes, APART, parameters]);
+        let id =
+            (!is_alone).then(|| KeyHash::of_parts([project, APART, attributes, APART, parameters]));
         if requests.texts.is_some() {
             self.text.truncate(place.start);
         }
-        id
+        (hash, id)
     }
 
     /// Writes what a document is asked as.

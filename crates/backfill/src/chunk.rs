@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
+    fmt::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
@@ -15,7 +16,7 @@ use arrow_array::{
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use arrow_select::{concat::concat_batches, interleave::interleave, take::take};
-use mesh_archive::{ArchiveError, Span, Unusable};
+use mesh_archive::{ArchiveError, Span, Unusable, text_of};
 use mesh_core::{Cancel, Digest, ProgressTask};
 
 use crate::{
@@ -24,10 +25,10 @@ use crate::{
     asked::{Asked, AskedList, Requests, no_answer, predict},
     columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION},
     generation::{self, Counts, Found, Part, counts_of},
-    inputs::{EnrichedRows, Inputs, text_in},
+    inputs::{EnrichedRows, Inputs, column_of, text_in},
     job::{Job, ProjectJob},
-    keys::KeyHash,
-    select::{Choice, Chooser, Documents},
+    keys::{InputHash, KeyHash},
+    select::{Choice, Chooser, Documents, value},
 };
 
 /// What a chunk is done with.
@@ -43,7 +44,7 @@ pub(crate) struct Work<'a> {
 pub(crate) struct Chunk {
     pub(crate) span: Span,
     pub(crate) batch: RecordBatch,
-    pub(crate) keys: Vec<Option<String>>,
+    pub(crate) keys: StringArray,
     pub(crate) broken: BTreeMap<usize, Unusable>,
 }
 
@@ -67,8 +68,8 @@ type PartRow = (usize, (usize, usize));
 struct Answers<'a> {
     /// What was answered now.
     predictions: &'a [&'a Prediction],
-    /// The digests of what was asked.
-    inputs: &'a [KeyHash],
+    /// What was asked.
+    inputs: &'a [InputHash],
     /// What was told before.
     before: &'a Found,
     rows: &'a [PartRow],
@@ -76,8 +77,8 @@ struct Answers<'a> {
 
 /// What became of the documents that were to be answered.
 struct AnsweredRows {
-    /// Each with what names its input, and which of the answers is its own.
-    rows: Vec<(KeyHash, usize)>,
+    /// Each with what tells its input, and which of the answers is its own.
+    rows: Vec<(InputHash, usize)>,
     /// The answers to different inputs.
     answers: Vec<Answered>,
     /// How many were answered with another's.
@@ -107,17 +108,25 @@ impl Chunk {
         }
         let Some(schema) = batches.first().map(RecordBatch::schema) else {
             let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
-            return Ok(Self { span: span.clone(), batch, keys: Vec::new(), broken });
+            let keys = StringArray::new_null(0);
+            return Ok(Self { span: span.clone(), batch, keys, broken });
         };
         let batch = concat_batches(&schema, &batches).map_err(arrow)?;
         let key = &job.plan.key_column;
-        let keys = (0..batch.num_rows())
-            .map(|row| text_in(&batch, key, row).filter(|key| !key.is_empty()));
-        Ok(Self { span: span.clone(), keys: keys.collect(), batch, broken })
+        let column = column_of(&batch, key);
+        let text = |row| column.and_then(|(column, field)| text_of(column, field, row));
+        let keys: StringArray =
+            (0..batch.num_rows()).map(|row| text(row).filter(|key| !key.is_empty())).collect();
+        Ok(Self { span: span.clone(), keys, batch, broken })
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.keys.len()
+    }
+
+    /// The key of a document, if it has one.
+    fn key(&self, row: usize) -> Option<&str> {
+        value(Some(&self.keys), row)
     }
 
     /// The answers of projects that are not asked anew.
@@ -155,7 +164,7 @@ impl Chunk {
         let others = || project.takes.iter().filter_map(|other| enriched.get(other));
         let input = |at: usize| {
             let pending = others().any(|other| other.pending.contains(&at));
-            (!pending).then(|| requests.id(at).short())
+            (!pending).then(|| requests.hash(at).to_string())
         };
         let documents = Documents {
             keys: &self.keys,
@@ -219,7 +228,7 @@ impl Work<'_> {
             self.answer(project, chunk, enriched, &todo)?;
         let mut counts = Counts { rows: chunk.rows() as u64, repeated, ..Counts::default() };
         let mut predictions: Vec<&Prediction> = Vec::with_capacity(rows.len());
-        let mut inputs: Vec<KeyHash> = Vec::with_capacity(rows.len());
+        let mut inputs: Vec<InputHash> = Vec::with_capacity(rows.len());
         let mut kept: Vec<PartRow> = Vec::with_capacity(chunk.rows());
         let mut rejected: Vec<(usize, Reason)> = Vec::new();
         let mut answered = rows.into_iter().map(|(input, at)| (input, answers.get(at)));
@@ -267,27 +276,35 @@ impl Work<'_> {
         let requests = Requests::new(job, project, chunk, enriched);
         let inputs = Inputs::new(&chunk.batch, &job.inputs);
         let mut asked = AskedList::default();
-        let mut ids: Vec<(KeyHash, bool)> = Vec::with_capacity(todo.len());
-        let mut known: HashMap<KeyHash, usize> = HashMap::with_capacity(todo.len());
+        // Of each input what names it, if others may have the same, and whether some other chunk may.
+        let mut ids: Vec<Option<(KeyHash, bool)>> = Vec::with_capacity(todo.len());
+        let mut known: HashMap<KeyHash, usize> = HashMap::new();
+        let tells_repeated = job.tells_repeated(project);
         let mut places = Vec::with_capacity(todo.len());
         for row in todo {
-            let id = asked.push(&requests, *row);
-            let place = match known.entry(id) {
-                Entry::Occupied(known) => {
+            let (input, _) = inputs.hash(*row);
+            let repeated = job.survey.is_repeated(input);
+            let is_alone = !repeated && tells_repeated;
+            let (hash, id) = asked.push(&requests, *row, is_alone);
+            let place = match id.map(|id| (id, known.entry(id))) {
+                Some((_, Entry::Occupied(known))) => {
                     asked.pop();
                     *known.get()
                 }
-                Entry::Vacant(new) => {
-                    let (input, _) = inputs.hash(*row);
-                    ids.push((id, job.survey.is_repeated(input)));
+                Some((id, Entry::Vacant(new))) => {
+                    ids.push(Some((id, repeated)));
                     *new.insert(asked.len() - 1)
                 }
+                None => {
+                    ids.push(None);
+                    asked.len() - 1
+                }
             };
-            places.push((id, place));
+            places.push((hash, place));
         }
         let mut answers: Vec<Option<Answered>> = ids
             .iter()
-            .map(|(id, repeated)| repeated.then(|| self.answers.get(*id)).flatten())
+            .map(|id| id.filter(|(_, repeated)| *repeated).and_then(|(id, _)| self.answers.get(id)))
             .collect();
         let reused = answers.iter().filter(|answer| answer.is_some()).count();
         let repeated = (todo.len() - asked.len() + reused) as u64;
@@ -304,7 +321,7 @@ impl Work<'_> {
             };
             asking += started.elapsed();
             for (at, answer) in some.iter().zip(answered) {
-                if let Some((id, true)) = ids.get(*at) {
+                if let Some(Some((id, true))) = ids.get(*at) {
                     self.answers.put(*id, &answer);
                 }
                 if let Some(place) = answers.get_mut(*at) {
@@ -333,7 +350,7 @@ impl Work<'_> {
         let mut digests = StringBuilder::new();
         for input in inputs {
             // What it writes to grows as it needs to.
-            let _ = input.write_short(&mut digests);
+            let _ = write!(digests, "{input}");
             digests.append_value("");
         }
         let stamps: [(&str, ArrayRef); 4] = [
@@ -376,7 +393,7 @@ impl Work<'_> {
         };
         // A text of JSON would be kept with its quotes, and not be found again.
         if field.metadata().contains_key("mesh") {
-            let text = |(row, _): &(usize, _)| chunk.keys.get(*row).cloned().flatten();
+            let text = |(row, _): &(usize, _)| chunk.key(*row);
             return Ok(Arc::new(kept.iter().map(text).collect::<StringArray>()));
         }
         let rows = UInt64Array::from_iter_values(kept.iter().map(|(row, _)| *row as u64));
@@ -397,7 +414,7 @@ impl Work<'_> {
         let file = self.job.files.get(chunk.span.file).map_or("", |file| file.name.as_str());
         let mut keys = StringBuilder::new();
         for (row, _) in rejected {
-            keys.append_option(chunk.keys.get(*row).and_then(Option::as_deref));
+            keys.append_option(chunk.key(*row));
         }
         let count = rejected.len();
         let rows = rejected.iter().map(|(row, _)| chunk.span.first + *row as u64);
@@ -482,7 +499,7 @@ pub(crate) fn beside(
 ) -> EnrichedRows {
     let told: HashMap<String, usize> =
         (0..batch.num_rows()).filter_map(|row| Some((text_in(batch, key, row)?, row))).collect();
-    let row = |key: &Option<String>| told.get(key.as_ref()?).copied();
+    let row = |key: Option<&str>| told.get(key?).copied();
     EnrichedRows {
         batch: batch.clone(),
         rows: chunk.keys.iter().map(row).collect(),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, StringArray};
 use mesh_archive::{ArchiveError, Span, Watch};
 use mesh_compare::{Diff, DiffOptions, DiffReport, RowFacts};
 use mesh_core::Unit;
@@ -210,7 +210,7 @@ fn of_project(
                 rows.push((at, row, key.filter(|key| seen.insert(key.clone()))));
             }
         }
-        let keys: Vec<Option<String>> = rows.iter().map(|(_, _, key)| key.clone()).collect();
+        let keys: StringArray = rows.iter().map(|(_, _, key)| key.as_deref()).collect();
         let new = after.find(&files, &span, &keys)?;
         let old = before.as_ref().map(|old| old.find(&files, &span, &keys)).transpose()?;
         for (at, (batch, row, key)) in rows.iter().enumerate() {

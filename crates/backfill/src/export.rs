@@ -172,15 +172,13 @@ impl OpenArchive {
         let documents = arrow_select::concat::concat_batches(&schema, &batches).map_err(damaged)?;
         let rows = documents.num_rows();
         let key = &self.manifest.archive.key;
-        let keys: Vec<Option<String>> =
-            (0..rows).map(|row| text_in(&documents, key, row)).collect();
         let mut fields: Vec<Field> =
             schema.fields().iter().map(|field| field.as_ref().clone()).collect();
         let mut arrays = documents.columns().to_vec();
         exported.rows += rows as u64;
         let mut seen = std::collections::HashSet::new();
-        let firsts: Vec<Option<String>> =
-            keys.into_iter().map(|key| key.filter(|key| seen.insert(key.clone()))).collect();
+        let first = |row| text_in(&documents, key, row).filter(|key| seen.insert(key.clone()));
+        let firsts: StringArray = (0..rows).map(first).collect();
         for (project, generation) in live {
             let Found { batch, rows } = generation.find(files, span, &firsts)?;
             let told = exported.enriched.entry(project.clone()).or_default();

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use arrow_array::{RecordBatch, new_null_array};
+use arrow_array::{Array, RecordBatch, StringArray, new_null_array};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use bytes::Bytes;
@@ -270,7 +270,7 @@ impl Generation {
         &self,
         files: &[FileStamp],
         span: &Span,
-        keys: &[Option<String>],
+        keys: &StringArray,
     ) -> Result<Found, BackfillError> {
         match self.found(files, span, keys) {
             Err(_) if self.forgiving => {
@@ -285,7 +285,7 @@ impl Generation {
         &self,
         files: &[FileStamp],
         span: &Span,
-        keys: &[Option<String>],
+        keys: &StringArray,
     ) -> Result<Found, BackfillError> {
         let file = files.get(span.file);
         let place = self
@@ -312,14 +312,14 @@ impl Generation {
             batches.push(batch);
         }
         let mut rows: Vec<Option<usize>> =
-            keys.iter().map(|key| known.get(key.as_ref()?).copied()).collect();
+            keys.iter().map(|key| known.get(key?).copied()).collect();
         if rows.iter().any(Option::is_none) && self.manifest.files != files {
             for (key, row) in keys.iter().zip(&mut rows) {
-                let (Some(key), None) = (key, &row) else { continue };
+                let (Some(key), None) = (key, *row) else { continue };
                 let Some(found) = self.index()?.find(KeyHash::of(key)) else { continue };
                 let part = self.part(entry_of(found).0)?;
                 let at = entry_of(found).1;
-                if text_in(&part, &self.manifest.key_column, at).as_ref() == Some(key) {
+                if text_in(&part, &self.manifest.key_column, at).as_deref() == Some(key) {
                     batches.push(part.slice(at, 1));
                     *row = Some(base);
                     base += 1;

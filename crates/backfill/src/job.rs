@@ -226,6 +226,11 @@ impl Job {
         self.spans.len()
     }
 
+    /// Whether a project is asked the same of two documents only if the survey has them as repeated.
+    pub(crate) fn tells_repeated(&self, project: &ProjectJob) -> bool {
+        self.survey.knows_repeated() && columns_of(&project.plan).iter().eq(&self.inputs)
+    }
+
     /// Whether values are texts whatever they say.
     pub(crate) fn untyped(&self) -> bool {
         matches!(self.archive.table.format(), Format::Csv | Format::Tsv)

@@ -72,7 +72,7 @@ impl Why {
 /// What is known of the documents of a chunk before anything is done.
 pub(crate) struct Documents<'a> {
     /// Their keys.
-    pub(crate) keys: &'a [Option<String>],
+    pub(crate) keys: &'a StringArray,
     /// Those that could not be read.
     pub(crate) broken: &'a BTreeMap<usize, Unusable>,
     /// Whether an earlier document has the key of one.
@@ -113,7 +113,7 @@ impl Chooser<'_> {
             if let Some(reason) = documents.broken.get(&at) {
                 return Choice::Reject(unusable(*reason));
             }
-            let Some(key) = documents.keys.get(at).and_then(Option::as_ref) else {
+            let Some(key) = value(Some(documents.keys), at) else {
                 return Choice::Reject(Reason {
                     kind: "no-key".into(),
                     detail: "it has no key: nothing can be told of it".into(),
@@ -154,7 +154,7 @@ impl Chooser<'_> {
     }
 }
 
-fn value(texts: Option<&StringArray>, row: usize) -> Option<&str> {
+pub(crate) fn value(texts: Option<&StringArray>, row: usize) -> Option<&str> {
     let texts = texts.filter(|texts| row < texts.len() && texts.is_valid(row));
     texts.map(|texts| texts.value(row))
 }

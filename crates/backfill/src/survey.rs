@@ -118,6 +118,11 @@ impl Survey {
         SharedSurvey { rows, starts, doubles: self.doubles.clone(), repeated }
     }
 
+    /// Whether all inputs are known that several documents have.
+    pub(crate) fn knows_repeated(&self) -> bool {
+        self.rows > 0 && self.repeated.len() < MAX_REPEATED
+    }
+
     /// Whether several documents have an input.
     pub(crate) fn is_repeated(&self, input: u64) -> bool {
         self.repeated.contains(&input)

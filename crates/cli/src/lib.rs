@@ -31,6 +31,7 @@ use crate::{args::Args, context::Context};
 /// Runs the command line, with the projects of one's own beside the tasks of the library.
 #[must_use]
 pub fn run(projects: Vec<Registration>) -> ExitCode {
+    mesh_memory::settle();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return report::usage(&error),

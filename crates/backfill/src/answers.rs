@@ -33,7 +33,7 @@ pub(crate) enum Prediction {
     /// As a service tells it, or as it was kept.
     Json(Arc<str>),
     /// As the engine gives it.
-    Unwritten(AnyPrediction),
+    Unwritten(Box<dyn AnyPrediction>),
 }
 
 impl From<&str> for Prediction {
@@ -47,10 +47,7 @@ impl Prediction {
     pub(crate) fn json(&self) -> Arc<str> {
         match self {
             Self::Json(text) => Arc::clone(text),
-            // As where a project's answer becomes JSON elsewhere: it is plain data.
-            Self::Unwritten(any) => {
-                serde_json::to_string(any.as_ref()).unwrap_or_else(|_| "null".into()).into()
-            }
+            Self::Unwritten(any) => any.json().into(),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The columns of an enrichment: what a project's predictions are in a table.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, error::Error as StdError, sync::Arc};
 
-use arrow_array::{ArrayRef, RecordBatch, StringArray};
-use arrow_json::ReaderBuilder;
+use arrow_array::{ArrayRef, StringArray};
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use mesh_core::ProjectSchema;
+use serde_arrow::ArrayBuilder;
 use serde_json::Value;
 
 use crate::{BackfillError, BackfillErrorKind, answers::Prediction};
@@ -118,44 +118,25 @@ impl PredictionColumns {
             let column = StringArray::from_iter_values(predictions.iter().map(|one| one.json()));
             return Ok(vec![Arc::new(column)]);
         }
-        if predictions.is_empty() {
-            let schema = Arc::new(Schema::new(self.fields.clone()));
-            return Ok(RecordBatch::new_empty(schema).columns().to_vec());
-        }
-        let fail = |error: arrow_schema::ArrowError| {
+        let made = || -> Result<Vec<ArrayRef>, Box<dyn StdError + Send + Sync>> {
+            let mut columns = ArrayBuilder::from_arrow(&self.fields)?;
+            columns.reserve(predictions.len());
+            for prediction in predictions {
+                match prediction {
+                    Prediction::Unwritten(any) => any.push_to(&mut columns)?,
+                    Prediction::Json(text) => {
+                        columns.push(serde_json::from_str::<Value>(text)?)?;
+                    }
+                }
+            }
+            Ok(columns.into_arrow()?)
+        };
+        made().map_err(|error| {
             let kind = BackfillErrorKind::Damaged("a prediction".into());
             BackfillError::new("make columns of predictions", kind)
                 .because(error)
                 .help("the project answers otherwise than its schema says: a mistake in its code")
-        };
-        let schema = Arc::new(Schema::new(self.fields.clone()));
-        let mut decoder = ReaderBuilder::new(schema)
-            .with_batch_size(predictions.len())
-            .build_decoder()
-            .map_err(fail)?;
-        for prediction in predictions {
-            let text = match prediction {
-                Prediction::Json(text) => text,
-                Prediction::Unwritten(any) => {
-                    decoder.serialize(std::slice::from_ref(any)).map_err(fail)?;
-                    continue;
-                }
-            };
-            let mut bytes = text.as_bytes();
-            while !bytes.is_empty() {
-                let read = decoder.decode(bytes).map_err(fail)?;
-                bytes = bytes.get(read..).unwrap_or_default();
-                if read == 0 {
-                    break;
-                }
-            }
-            decoder.decode(b"\n").map_err(fail)?;
-        }
-        let batch = decoder.flush().map_err(fail)?;
-        match batch {
-            Some(batch) if batch.num_rows() == predictions.len() => Ok(batch.columns().to_vec()),
-            _ => Err(fail(arrow_schema::ArrowError::JsonError("rows are missing".into()))),
-        }
+        })
     }
 }
 
@@ -290,8 +271,13 @@ mod tests {
         assert_eq!(decode(&columns, &mixed).unwrap(), decoded);
         let mixed = [Prediction::Json(rows[0].into()), unwritten(rows[1])];
         assert_eq!(decode(&columns, &mixed).unwrap(), decoded);
-        assert!(decode(&columns, &[unwritten("{\"label\":3}")]).is_err());
-        assert!(decode(&columns, &[Prediction::Json("{\"label\":3}".into())]).is_err());
+        for wrong in
+            ["{\"score\":\"high\"}", "{\"vectors\":1}", "{\"spans\":[{\"at\":0.5}]}", "[1]", "3"]
+        {
+            assert!(decode(&columns, &[unwritten(wrong)]).is_err(), "{wrong}");
+            assert!(decode(&columns, &[Prediction::Json(wrong.into())]).is_err(), "{wrong}");
+        }
+        assert!(decode(&columns, &[Prediction::Json("{".into())]).is_err());
     }
 
     #[test]

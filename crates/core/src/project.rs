@@ -6,6 +6,7 @@ use serde::{
     Deserialize, Serialize,
     de::{DeserializeOwned, value::MapDeserializer},
 };
+use serde_arrow::ArrayBuilder;
 use thiserror::Error;
 
 use crate::{ModelVersion, ProjectName, manifest::ProjectManifest};
@@ -185,7 +186,26 @@ pub struct Input(Box<dyn Any + Send>);
 pub type Outcome = Result<Answer<String>, Refusal>;
 
 /// A prediction whose type is known only to its project, to be written in whatever form.
-pub type AnyPrediction = Box<dyn erased_serde::Serialize>;
+pub trait AnyPrediction {
+    /// As JSON.
+    fn json(&self) -> String;
+
+    /// Adds it to columns, of which each of its fields is one.
+    ///
+    /// # Errors
+    /// When it does not fit their types.
+    fn push_to(&self, columns: &mut ArrayBuilder) -> serde_arrow::Result<()>;
+}
+
+impl<T: Serialize> AnyPrediction for T {
+    fn json(&self) -> String {
+        to_json(self)
+    }
+
+    fn push_to(&self, columns: &mut ArrayBuilder) -> serde_arrow::Result<()> {
+        columns.push(self)
+    }
+}
 
 /// A loaded [`Project`] whose types are erased, as services and backfills use it.
 pub trait Predictor: Send + Sync {
@@ -203,7 +223,10 @@ pub trait Predictor: Send + Sync {
     fn predict(&self, batch: Vec<Input>) -> Vec<Outcome>;
 
     /// As [`Predictor::predict`], for those who do not want JSON.
-    fn predict_any(&self, batch: Vec<Input>) -> Vec<Result<Answer<AnyPrediction>, Refusal>>;
+    fn predict_any(
+        &self,
+        batch: Vec<Input>,
+    ) -> Vec<Result<Answer<Box<dyn AnyPrediction>>, Refusal>>;
 
     /// Answers one parsed request, and says what its page shows beside the answer.
     ///
@@ -352,8 +375,11 @@ impl<P: Project> Predictor for Loaded<P> {
         self.answers(batch, |prediction| to_json(&prediction))
     }
 
-    fn predict_any(&self, batch: Vec<Input>) -> Vec<Result<Answer<AnyPrediction>, Refusal>> {
-        self.answers(batch, |prediction| -> AnyPrediction { Box::new(prediction) })
+    fn predict_any(
+        &self,
+        batch: Vec<Input>,
+    ) -> Vec<Result<Answer<Box<dyn AnyPrediction>>, Refusal>> {
+        self.answers(batch, |prediction| -> Box<dyn AnyPrediction> { Box::new(prediction) })
     }
 
     fn panels(&self, input: Input) -> Result<Vec<Panel>, Refusal> {

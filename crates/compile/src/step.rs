@@ -40,7 +40,7 @@ enum Family {
 }
 
 /// Raised whenever the same model would give another compiled model.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 /// The target that is the best one of this machine.
 pub(crate) const NATIVE: &str = "native";
 

@@ -83,12 +83,20 @@ impl CompiledLinear {
         decision: &mut [f32],
     ) {
         let Room { scratch, hashes, candidates, found, counts, sums } = room;
-        hashes.clear();
-        self.featurizer.hashes_of(kind, text, scratch, |hash| hashes.push(hash));
-        if hashes.is_empty() {
-            return;
+        found.clear();
+        if kind == FeatureKind::Words && self.header.words_of_runs {
+            let words = self.featurizer.words(text, scratch);
+            Featurizer::singles(words, hashes);
+            table.find_all(hashes, found, candidates);
+            self.featurizer.known_runs(words, &candidates.known, hashes);
+        } else {
+            hashes.clear();
+            self.featurizer.hashes_of(kind, text, scratch, |hash| hashes.push(hash));
         }
         table.find_all(hashes, found, candidates);
+        if found.is_empty() {
+            return;
+        }
         sums.clear();
         sums.resize(decision.len(), 0.0);
         let mut squares = 0.0f32;

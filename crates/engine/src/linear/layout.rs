@@ -48,6 +48,9 @@ pub(super) struct Header {
     pub(super) records: u32,
     /// Features without.
     pub(super) silent: u32,
+    /// Whether all words of each run of words are features too.
+    #[serde(default)]
+    pub(super) words_of_runs: bool,
 }
 
 /// Where the sections are.

@@ -7,6 +7,7 @@ mod model;
 mod pack;
 mod scoring;
 mod table;
+mod words;
 
 pub use compiled::CompiledLinear;
 pub use featurizer::{FeatureKind, Featurizer, Scratch as FeatureScratch};

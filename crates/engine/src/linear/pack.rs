@@ -46,6 +46,7 @@ pub fn pack(model: &LinearModel, precision: Precision) -> (Vec<u8>, PackReport) 
         places: count(places),
         records: count(kept.len()),
         silent: count(silent.len()),
+        words_of_runs: featurizer.has_words_of_runs(model.vocabulary.iter().map(String::as_str)),
     };
     let json = serde_json::to_vec(&header).unwrap_or_default();
     let mut bytes = Vec::new();

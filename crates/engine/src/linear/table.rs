@@ -49,22 +49,26 @@ pub(super) struct Candidates {
     /// Hashes that are likely there, and where.
     hashes: Vec<(u64, usize)>,
     features: Vec<u32>,
+    /// Of each hash whether it is likely there.
+    pub(super) known: Vec<bool>,
 }
 
 impl<'a> Table<'a> {
-    /// The features with these hashes, those that the model does not know left out; the others in
+    /// Adds the features with these hashes, those that the model does not know left out; the others in
     /// their order, each as often as it is there.
     ///
     /// What takes time here is waiting for memory, and a wrongly guessed branch ends all waiting
     /// ahead. So there are three loops, none of which has a branch that is hard to guess.
     pub(super) fn find_all(&self, hashes: &[u64], found: &mut Vec<u32>, room: &mut Candidates) {
         let places = self.places();
-        let Candidates { hashes: likely, features } = room;
+        let Candidates { hashes: likely, features, known } = room;
         if likely.len() < hashes.len() {
             likely.resize(hashes.len(), (0, 0));
         }
+        known.clear();
+        known.resize(hashes.len(), false);
         let mut count = 0;
-        for hash in hashes {
+        for (hash, known) in hashes.iter().zip(known) {
             let place = start(*hash, places);
             let Some(group) = self.group(place) else { break };
             let same = zero_bytes(group ^ pattern(*hash));
@@ -72,12 +76,12 @@ impl<'a> Table<'a> {
                 *candidate = (*hash, self.around(place + first(same)));
             }
             // Neither there nor known to be absent: the search goes on behind this group.
-            count += usize::from((same != 0) | (zero_bytes(group) == 0));
+            *known = (same != 0) | (zero_bytes(group) == 0);
+            count += usize::from(*known);
         }
         let likely = likely.get(..count).unwrap_or_default();
         features.clear();
         features.extend(likely.iter().map(|(_, place)| self.feature(*place).unwrap_or(u32::MAX)));
-        found.clear();
         for ((hash, _), feature) in likely.iter().zip(features) {
             if self.is(*feature, *hash) {
                 found.push(*feature);

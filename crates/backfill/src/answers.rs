@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::FileExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use mesh_core::AnyPrediction;
@@ -61,13 +62,21 @@ pub(crate) struct AnswerLog {
 #[derive(Debug)]
 struct Inner {
     file: File,
+    /// How much of it is written.
     length: u64,
+    /// What comes next, and is not yet written.
+    open: Vec<u8>,
+    written: Instant,
     /// Of each input where its answer begins, and its length.
     known: HashMap<KeyHash, (u64, u32)>,
 }
 
 /// A hash, whether it is an answer, a length.
 const HEAD: usize = 16 + 1 + 4;
+/// So many bytes are written at once, and what was answered no longer before another answer: that
+/// little a killed process answers again.
+const TOGETHER: usize = 16 << 10;
+const LATEST: Duration = Duration::from_millis(50);
 /// Longer answers are not kept.
 const MAX_ANSWER: usize = 16 << 20;
 
@@ -97,15 +106,15 @@ impl AnswerLog {
             length = start + u64::from(bytes);
         }
         file.set_len(length).map_err(fail)?;
-        Ok(Self { inner: Mutex::new(Inner { file, length, known }) })
+        let (open, written) = (Vec::new(), Instant::now());
+        Ok(Self { inner: Mutex::new(Inner { file, length, open, written, known }) })
     }
 
     /// The answer to an input, if it is kept.
     pub(crate) fn get(&self, input: KeyHash) -> Option<Answered> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let (start, bytes) = *inner.known.get(&input)?;
-        let mut record = vec![0; HEAD + bytes as usize];
-        inner.file.read_exact_at(&mut record, start).ok()?;
+        let record = inner.read(start, HEAD + bytes as usize)?;
         let (head, body) = record.split_first_chunk::<HEAD>()?;
         let (hash, is_answer, _) = parts(head);
         let text = std::str::from_utf8(body).ok()?;
@@ -126,18 +135,50 @@ impl AnswerLog {
         if text.len() > MAX_ANSWER {
             return;
         }
-        let mut record = Vec::with_capacity(HEAD + text.len());
-        record.extend(input.bytes());
-        record.push(is_answer);
-        record.extend(bytes.to_be_bytes());
-        record.extend(text.as_bytes());
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = inner.length;
-        if inner.known.contains_key(&input) || inner.file.write_all_at(&record, start).is_err() {
+        if inner.known.contains_key(&input) {
             return;
         }
-        inner.length += record.len() as u64;
+        let start = inner.length + inner.open.len() as u64;
+        inner.open.extend(input.bytes());
+        inner.open.push(is_answer);
+        inner.open.extend(bytes.to_be_bytes());
+        inner.open.extend(text.as_bytes());
         inner.known.insert(input, (start, bytes));
+        if inner.open.len() >= TOGETHER || inner.written.elapsed() >= LATEST {
+            inner.write();
+        }
+    }
+}
+
+impl Inner {
+    fn read(&self, start: u64, length: usize) -> Option<Vec<u8>> {
+        if let Some(start) = start.checked_sub(self.length) {
+            let open = self.open.get(usize::try_from(start).ok()?..)?;
+            return Some(open.get(..length)?.to_vec());
+        }
+        let mut record = vec![0; length];
+        self.file.read_exact_at(&mut record, start).ok()?;
+        Some(record)
+    }
+
+    fn write(&mut self) {
+        let Self { file, length, open, .. } = self;
+        if file.write_all_at(open, *length).is_err() {
+            // They are answered again.
+            let length = *length;
+            self.known.retain(|_, (start, _)| *start < length);
+        } else {
+            *length += open.len() as u64;
+        }
+        self.open.clear();
+        self.written = Instant::now();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.write();
     }
 }
 
@@ -171,6 +212,7 @@ mod tests {
         let log = AnswerLog::open(&path).unwrap();
         log.put(hash("a"), &Ok("{\"label\":1}".into()));
         log.put(hash("b"), &Err(reason.clone()));
+        assert_eq!(told(&log, "b"), Some(Err(reason.clone())));
         drop(log);
         let whole = fs::read(&path).unwrap();
         for cut in [whole.len(), whole.len() - 1, whole.len() - 40, 5, 0] {

@@ -26,13 +26,13 @@ pub fn folder() -> PathBuf {
         let mesh = PathBuf::from(env!("CARGO_BIN_EXE_mesh"));
         let target = mesh.ancestors().nth(2).unwrap();
         let cargo = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--profile", "cluster", "-p", "mesh-cluster"])
+            .args(["build", "--quiet", "--profile", "cluster-quick", "-p", "mesh-cluster"])
             .arg("--target-dir")
             .arg(target)
             .current_dir(repository())
             .status();
         assert!(cargo.unwrap().success(), "mesh-cluster cannot be built");
-        target.join("cluster")
+        target.join("cluster-quick")
     });
     built.clone()
 }

@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     BackfillError, BackfillErrorKind, Part,
+    chunk::Work,
     job::Job,
     shared::{Sharing, Task, TaskReport},
 };
@@ -111,6 +112,12 @@ const TASKS_PER_THREAD: usize = 2;
 /// for one costs some hundredths.
 const TASK_SECONDS: f64 = 1.0;
 const LEAST_SECONDS: f64 = 0.1;
+/// Threads that a cluster is taken to have before any is known.
+const USUAL_THREADS: usize = 8;
+/// How long a chunk that is done here is waited for, so that it is known how long one takes: where it
+/// takes longer, tasks of one chunk each cost little.
+const TRIAL: Duration = Duration::from_millis(50);
+const TRIAL_BEAT: Duration = Duration::from_millis(2);
 /// The weight of the last task in the mean of what a chunk takes.
 const LAST: f64 = 0.3;
 
@@ -220,9 +227,28 @@ impl<'a> Handing<'a> {
         Ok(Self { cluster, job, progress, stop, task, queue, alive })
     }
 
+    /// Does one chunk here, by which it is known how long they take.
+    pub(crate) fn try_one(&self, work: &Work<'_>, report: &Sender<Done>) {
+        let chunk = lock(&self.queue).chunks.pop_front();
+        let Some(chunk) = chunk else { return };
+        let started = Instant::now();
+        let parts = work.caught(chunk);
+        if parts.is_err() {
+            self.stop.cancel();
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        lock(&self.queue).seconds.get_or_insert(seconds);
+        // Who takes it ended: so does the run.
+        let _ = report.send((chunk, parts, seconds));
+    }
+
     /// Hands out chunks until there are none, or somebody says stop; `number` is that of who hands
     /// them out, from 0: the first ones do as long as the cluster is small.
     pub(crate) fn until_none(&self, number: usize, report: &Sender<Done>) {
+        let started = Instant::now();
+        while lock(&self.queue).seconds.is_none() && started.elapsed() < TRIAL {
+            thread::sleep(TRIAL_BEAT);
+        }
         while !self.stop.is_cancelled() {
             let Some(chunks) = self.take(number) else {
                 thread::sleep(BEAT);
@@ -269,7 +295,8 @@ impl<'a> Handing<'a> {
         if number >= FIRST_TASKS.max(TASKS_PER_THREAD * threads) && !queue.chunks.is_empty() {
             return None;
         }
-        let share = queue.chunks.len().div_ceil(2 * threads.max(1));
+        let sharing = if threads == 0 { USUAL_THREADS } else { threads };
+        let share = queue.chunks.len().div_ceil(2 * sharing);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

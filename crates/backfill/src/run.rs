@@ -206,6 +206,10 @@ impl Ledger {
                     None => worker(work, queue, stop, &report),
                 });
             }
+            if let Some(handing) = handing.as_ref() {
+                let report = report.clone();
+                scope.spawn(move || handing.try_one(&work, &report));
+            }
             drop(report);
             let keep = Keep { ledger: self, job, id, limits, stop: &stop };
             keep.until_done(&reports, &mut done, task.as_ref())

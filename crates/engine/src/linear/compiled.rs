@@ -71,7 +71,7 @@ impl CompiledLinear {
         for kind in FeatureKind::ALL {
             self.add_kind(kind, text, (table, room), &mut decision);
         }
-        probabilities(decision, self.header.labels.len())
+        probabilities(decision, self.header.labels.len(), &mut room.powers)
     }
 
     /// Adds what the features of one kind say to the decision values.
@@ -82,7 +82,7 @@ impl CompiledLinear {
         (table, room): (&Table<'_>, &mut Room),
         decision: &mut [f32],
     ) {
-        let Room { scratch, hashes, candidates, found, counts, sums } = room;
+        let Room { scratch, hashes, candidates, found, counts, sums, .. } = room;
         found.clear();
         if kind == FeatureKind::Words && self.header.words_of_runs {
             let words = self.featurizer.words(text, scratch);
@@ -149,6 +149,7 @@ struct Room {
     found: Vec<u32>,
     counts: Counts,
     sums: Vec<f32>,
+    powers: Vec<f64>,
 }
 
 impl TextClassifier for CompiledLinear {

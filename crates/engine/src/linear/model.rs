@@ -207,7 +207,7 @@ impl LinearModel {
         for value in &mut decision {
             *value /= self.description.temperature;
         }
-        probabilities(decision, self.description.labels.len())
+        probabilities(decision, self.description.labels.len(), &mut Vec::new())
     }
 }
 

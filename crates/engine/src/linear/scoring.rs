@@ -3,17 +3,22 @@
 use half::f16;
 
 /// Turns decision values into probabilities, in place: softmax, or for one value (a binary
-/// model) the logistic function of the second label.
-pub(super) fn probabilities(mut decision: Vec<f32>, labels: usize) -> Vec<f32> {
+/// model) the logistic function of the second label. `powers` is room that is used again.
+pub(super) fn probabilities(
+    mut decision: Vec<f32>,
+    labels: usize,
+    powers: &mut Vec<f64>,
+) -> Vec<f32> {
     if let ([value], 2) = (decision.as_slice(), labels) {
         let second = 1.0 / (1.0 + (-f64::from(*value)).exp());
         return vec![narrow(1.0 - second), narrow(second)];
     }
     let highest = decision.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = decision.iter().map(|value| f64::from(value - highest).exp()).collect();
+    powers.clear();
+    powers.extend(decision.iter().map(|value| f64::from(value - highest).exp()));
     let sum: f64 = powers.iter().sum();
     for (value, power) in decision.iter_mut().zip(powers) {
-        *value = narrow(power / sum);
+        *value = narrow(*power / sum);
     }
     decision
 }
@@ -63,7 +68,7 @@ mod tests {
     fn probabilities_add_up() {
         for (decision, labels) in [(vec![0.3], 2), (vec![1.0, 2.0, -400.0], 3), (vec![9e30; 4], 4)]
         {
-            let given = probabilities(decision.clone(), labels);
+            let given = probabilities(decision.clone(), labels, &mut Vec::new());
             assert_eq!(given.len(), labels);
             assert!((given.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{given:?}");
         }

@@ -30,7 +30,7 @@ up: tools ## build, fetch, run every stale step of every project, serve
 	  echo "built in $$(( $$(date +%s) - started )) s"
 	@exec $(MESH) up
 
-cluster: tools ## build mesh-cluster, which runs backfills on many machines (some minutes)
+cluster: tools ## build mesh-cluster, which runs backfills on many machines (a quarter of an hour on two cores)
 	@$(CARGO) build --profile cluster --quiet -p mesh-cluster
 	@mkdir -p target/release && cp target/cluster/mesh-cluster target/release/
 

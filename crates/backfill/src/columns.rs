@@ -16,8 +16,8 @@ pub const MODEL_VERSION: &str = "model_version";
 pub const MODEL_DIGEST: &str = "model_digest";
 /// The column of the time of the answer.
 pub const ENRICHED_AT: &str = "enriched_at";
-/// The column of the digest of what the model was asked; null in rows of an older `mesh`, which did
-/// not note it.
+/// The column of the hash of what the model was asked; null in rows of an older `mesh`, which did not
+/// note it.
 pub const INPUT_DIGEST: &str = "input_digest";
 /// What stands beside the prediction in each row, in the order of the columns.
 pub(crate) const STAMP: [&str; 4] = [MODEL_VERSION, MODEL_DIGEST, ENRICHED_AT, INPUT_DIGEST];

@@ -101,11 +101,13 @@ pub async fn deployed(
         );
         return Err(none(reason, format!("`mesh run {name}` compiles it for this machine")));
     };
-    let compiled = workspace.store().get(best.digest).await?;
+    let store = workspace.store();
+    let (compiled, trained) = tokio::join!(store.get(best.digest), store.get(record.model));
+    let compiled = compiled?;
     if compiled.file(CompiledEncoder::FILE).is_ok() {
         Target::check_forced(&best.target, &targets).map_err(PipelineError::Target)?;
     }
-    let card = card(workspace, record, &compiled).await?;
+    let card = card(record, &compiled, trained.as_ref().ok());
     let files = ModelFiles {
         manifest: project.manifest().clone(),
         compiled: Some(compiled.path().to_owned()),
@@ -129,19 +131,12 @@ fn code(project: &ProjectFolder, version: ModelVersion) -> Deployed {
     Deployed { files, version, compiled: None, card }
 }
 
-async fn card(
-    workspace: &Workspace,
-    record: &VersionRecord,
-    compiled: &ArtifactDir,
-) -> Result<Value, PipelineError> {
+fn card(record: &VersionRecord, compiled: &ArtifactDir, model: Option<&ArtifactDir>) -> Value {
     // The card is told as the trainer wrote it; a model that is gone or damaged still serves
     // from its compiled form, with the headline metrics of the registry.
     // One that came pre-trained has its card there.
     let read = |from: &ArtifactDir| serde_json::from_str(&from.read("card.json").ok()?).ok();
-    let trained: Option<Value> = match workspace.store().get(record.model).await {
-        Ok(model) => read(&model),
-        Err(_) => read(compiled),
-    };
+    let trained: Option<Value> = read(model.unwrap_or(compiled));
     let targets: Vec<_> = record
         .compiled
         .iter()
@@ -149,11 +144,11 @@ async fn card(
             json!({ "target": compiled.target, "digest": compiled.digest, "report": compiled.report })
         })
         .collect();
-    Ok(json!({
+    json!({
         "version": record.version,
         "digest": record.model,
         "targets": targets,
         "metrics": record.summary,
         "card": trained.unwrap_or(Value::Null),
-    }))
+    })
 }

@@ -18,9 +18,9 @@ mod glibc {
     use libc::{M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, c_int, mallopt};
 
     /// From so many bytes on, a block is got from the system and given back by itself.
-    const BY_ITSELF: c_int = 8 << 20;
+    const BY_ITSELF: c_int = 4 << 20;
     /// So many free bytes at its end an arena keeps.
-    const KEPT: c_int = 5 << 20;
+    const KEPT: c_int = 3 << 20;
 
     pub(super) fn settle() {
         // Threads that compute take turns in as many arenas as there are processors.

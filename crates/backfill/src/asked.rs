@@ -8,9 +8,9 @@ use mesh_core::{FieldError, Input, manifest::InputColumn};
 use crate::{
     answers::{Answered, Prediction, Reason},
     chunk::Chunk,
-    inputs::{Column, EnrichedRows, Sources, column_of, push_fields},
+    inputs::{Column, EnrichedRows, InputHash, Sources, column_of, push_fields},
     job::{Job, ProjectJob},
-    keys::{InputHash, KeyHash},
+    keys::KeyHash,
 };
 
 /// What documents are asked as.

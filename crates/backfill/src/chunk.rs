@@ -15,8 +15,8 @@ use arrow_array::{
 };
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
-use arrow_select::{concat::concat_batches, interleave::interleave, take::take};
-use mesh_archive::{ArchiveError, Span, Unusable, text_of};
+use arrow_select::{interleave::interleave, take::take};
+use mesh_archive::Span;
 use mesh_core::{Cancel, Digest, ProgressTask};
 
 use crate::{
@@ -25,11 +25,15 @@ use crate::{
     asked::{Asked, AskedList, Requests, no_answer, predict},
     columns::{ENRICHED_AT, INPUT_DIGEST, MODEL_DIGEST, MODEL_VERSION},
     generation::{self, Counts, Found, Part, counts_of},
-    inputs::{EnrichedRows, Inputs, column_of, text_in},
+    inputs::{EnrichedRows, InputHash, Inputs, text_in},
     job::{Job, ProjectJob},
-    keys::{InputHash, KeyHash},
-    select::{Choice, Chooser, Documents, value},
+    keys::KeyHash,
+    select::Choice,
 };
+
+mod documents;
+
+pub(crate) use documents::Chunk;
 
 /// What a chunk is done with.
 #[derive(Clone, Copy)]
@@ -38,14 +42,6 @@ pub(crate) struct Work<'a> {
     pub(crate) answers: &'a AnswerLog,
     pub(crate) progress: &'a dyn ProgressTask,
     pub(crate) cancel: &'a Cancel,
-}
-
-/// The documents of a chunk.
-pub(crate) struct Chunk {
-    pub(crate) span: Span,
-    pub(crate) batch: RecordBatch,
-    pub(crate) keys: StringArray,
-    pub(crate) broken: BTreeMap<usize, Unusable>,
 }
 
 /// What was made of a chunk for one project, not yet written.
@@ -89,95 +85,6 @@ struct AnsweredRows {
 
 /// Requests answered in one call of a model.
 const BATCH: usize = 64;
-
-impl Chunk {
-    /// Reads the documents of a span.
-    pub(crate) fn read(job: &Job, span: &Span) -> Result<Self, BackfillError> {
-        let (mut batches, mut broken, mut rows) = (Vec::new(), BTreeMap::new(), 0);
-        let mut sink = |found: mesh_archive::Rows| {
-            broken.extend(found.broken.iter().map(|(row, reason)| (rows + row, *reason)));
-            rows += found.batch.num_rows();
-            batches.push(found.batch);
-            Ok::<(), ArchiveError>(())
-        };
-        let table = &job.archive.table;
-        match job.filter {
-            // It compares texts with texts.
-            Some(_) => table.read(&job.columns, span, &mut sink)?,
-            None => table.read_views(&job.columns, span, &mut sink)?,
-        }
-        let Some(schema) = batches.first().map(RecordBatch::schema) else {
-            let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
-            let keys = StringArray::new_null(0);
-            return Ok(Self { span: span.clone(), batch, keys, broken });
-        };
-        let batch = concat_batches(&schema, &batches).map_err(arrow)?;
-        let key = &job.plan.key_column;
-        let column = column_of(&batch, key);
-        let text = |row| column.and_then(|(column, field)| text_of(column, field, row));
-        let keys: StringArray =
-            (0..batch.num_rows()).map(|row| text(row).filter(|key| !key.is_empty())).collect();
-        Ok(Self { span: span.clone(), keys, batch, broken })
-    }
-
-    pub(crate) fn rows(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// The key of a document, if it has one.
-    fn key(&self, row: usize) -> Option<&str> {
-        value(Some(&self.keys), row)
-    }
-
-    /// The answers of projects that are not asked anew.
-    pub(crate) fn told(&self, job: &Job) -> Result<BTreeMap<String, EnrichedRows>, BackfillError> {
-        let mut enriched = BTreeMap::new();
-        for (name, generation) in &job.reads {
-            let Found { batch, rows } = generation.find(&job.files, &self.span, &self.keys)?;
-            let columns = generation.manifest().columns.iter().cloned().collect();
-            let rows = EnrichedRows { batch, rows, columns, pending: HashSet::new() };
-            enriched.insert(name.clone(), rows);
-        }
-        Ok(enriched)
-    }
-
-    /// What becomes of its documents for a project, beside what others tell of them.
-    pub(crate) fn choices(
-        &self,
-        job: &Job,
-        project: &ProjectJob,
-        enriched: &BTreeMap<String, EnrichedRows>,
-    ) -> Result<(Vec<Choice>, Found), BackfillError> {
-        let before = match &project.base {
-            Some(base) => base.find(&job.files, &self.span, &self.keys)?,
-            None => Found {
-                batch: RecordBatch::new_empty(Arc::clone(&project.table)),
-                rows: vec![None; self.rows()],
-            },
-        };
-        let selected = job.filter.as_ref().map(|filter| filter.select(&self.batch)).transpose()?;
-        let double = |at: usize| {
-            let row = self.span.first + at as u64;
-            job.survey.doubles.contains(job.survey.ordinal(self.span.file, row))
-        };
-        let requests = Requests::new(job, project, self, enriched);
-        let others = || project.takes.iter().filter_map(|other| enriched.get(other));
-        let input = |at: usize| {
-            let pending = others().any(|other| other.pending.contains(&at));
-            (!pending).then(|| requests.hash(at).to_string())
-        };
-        let documents = Documents {
-            keys: &self.keys,
-            broken: &self.broken,
-            double: &double,
-            selected: selected.as_ref(),
-            input: &input,
-        };
-        let chooser =
-            Chooser { digest: &project.plan.digest, only: job.plan.only, failed: &project.failed };
-        Ok((chooser.choose(&documents, &before), before))
-    }
-}
 
 impl Work<'_> {
     /// Does a chunk as [`Work::chunk`]; a panic is an error.

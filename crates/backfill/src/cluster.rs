@@ -295,8 +295,8 @@ impl<'a> Handing<'a> {
         if number >= FIRST_TASKS.max(TASKS_PER_THREAD * threads) && !queue.chunks.is_empty() {
             return None;
         }
-        let sharing = if threads == 0 { USUAL_THREADS } else { threads };
-        let share = queue.chunks.len().div_ceil(2 * sharing);
+        let among = if threads == 0 { USUAL_THREADS } else { threads };
+        let share = queue.chunks.len().div_ceil(2 * among);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashSet},
+    fmt,
 };
 
 use arrow_array::{Array, RecordBatch};
@@ -189,6 +190,25 @@ impl<'a> Inputs<'a> {
             };
         }
         (all, length)
+    }
+}
+
+/// What tells one input of a document from the next: it is written beside the answer, as hexadecimal
+/// digits. Who may write a document can find two inputs of one such hash, as with any of this length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InputHash(u64);
+
+impl InputHash {
+    /// The hash of the attributes and parameters that a model is asked, as JSON.
+    pub(crate) fn of(attributes: &str, parameters: &str) -> Self {
+        let parameters = XxHash3_64::oneshot(parameters.as_bytes());
+        Self(XxHash3_64::oneshot_with_seed(parameters, attributes.as_bytes()))
+    }
+}
+
+impl fmt::Display for InputHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }
 

@@ -1,10 +1,9 @@
 //! The keys of an archive: each once, and where.
 
-use std::{fmt, num::ParseIntError};
+use std::num::ParseIntError;
 
 use mesh_core::Digest;
 use serde::{Deserialize, Serialize};
-use twox_hash::XxHash3_64;
 
 /// A file of an archive, as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,25 +75,6 @@ impl KeyHash {
 
     pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
-    }
-}
-
-/// What tells one input of a document from the next: it is written beside the answer, as hexadecimal
-/// digits. Who may write a document can find two inputs of one such hash, as with any of this length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct InputHash(u64);
-
-impl InputHash {
-    /// The hash of the attributes and parameters that a model is asked, as JSON.
-    pub(crate) fn of(attributes: &str, parameters: &str) -> Self {
-        let parameters = XxHash3_64::oneshot(parameters.as_bytes());
-        Self(XxHash3_64::oneshot_with_seed(parameters, attributes.as_bytes()))
-    }
-}
-
-impl fmt::Display for InputHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
     }
 }
 

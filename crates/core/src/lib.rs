@@ -29,6 +29,7 @@ pub mod features;
 pub mod manifest;
 mod name;
 mod plain;
+mod prediction;
 mod progress;
 mod project;
 mod step;
@@ -41,11 +42,12 @@ pub use artifact::{
 };
 pub use digest::{Digest, DigestError, DigestWriter, canonical_json, digest_file};
 pub use name::{Alias, ApiVersion, ModelVersion, NameError, ProjectName};
+pub use prediction::AnyPrediction;
 pub use progress::{Cancel, Interrupted, NoProgress, Progress, ProgressTask, Unit};
 pub use project::{
-    Answer, AnyPrediction, Contract, Example, FieldError, Input, LoadError, LongTextUse,
-    ModelFiles, Outcome, Panel, PanelBar, PanelContent, PanelEdge, PanelLine, PanelSpan, Predictor,
-    Project, ProjectSchema, Refusal, RefusalKind, Registration, Usage,
+    Answer, Contract, Example, FieldError, Input, LoadError, LongTextUse, ModelFiles, Outcome,
+    Panel, PanelBar, PanelContent, PanelEdge, PanelLine, PanelSpan, Predictor, Project,
+    ProjectSchema, Refusal, RefusalKind, Registration, Usage,
 };
 pub use step::{
     GateFailure, Inputs, SourceFiles, Step, StepContext, StepError, StepErrorKind, StepKey,

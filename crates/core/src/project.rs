@@ -6,10 +6,9 @@ use serde::{
     Deserialize, Serialize,
     de::{DeserializeOwned, value::MapDeserializer},
 };
-use serde_arrow::ArrayBuilder;
 use thiserror::Error;
 
-use crate::{ModelVersion, ProjectName, manifest::ProjectManifest};
+use crate::{AnyPrediction, ModelVersion, ProjectName, manifest::ProjectManifest};
 
 mod fields;
 mod panel;
@@ -185,28 +184,6 @@ pub struct Input(Box<dyn Any + Send>);
 /// The answer to one [`Input`]: a prediction as JSON text, or a refusal.
 pub type Outcome = Result<Answer<String>, Refusal>;
 
-/// A prediction whose type is known only to its project, to be written in whatever form.
-pub trait AnyPrediction {
-    /// As JSON.
-    fn json(&self) -> String;
-
-    /// Adds it to columns, of which each of its fields is one.
-    ///
-    /// # Errors
-    /// When it does not fit their types.
-    fn push_to(&self, columns: &mut ArrayBuilder) -> serde_arrow::Result<()>;
-}
-
-impl<T: Serialize> AnyPrediction for T {
-    fn json(&self) -> String {
-        to_json(self)
-    }
-
-    fn push_to(&self, columns: &mut ArrayBuilder) -> serde_arrow::Result<()> {
-        columns.push(self)
-    }
-}
-
 /// A loaded [`Project`] whose types are erased, as services and backfills use it.
 pub trait Predictor: Send + Sync {
     /// Parses the attributes and parameters of one request; all that is wrong with them at once.
@@ -372,7 +349,7 @@ impl<P: Project> Predictor for Loaded<P> {
     }
 
     fn predict(&self, batch: Vec<Input>) -> Vec<Outcome> {
-        self.answers(batch, |prediction| to_json(&prediction))
+        self.answers(batch, |prediction| prediction.json())
     }
 
     fn predict_any(
@@ -402,12 +379,6 @@ impl<P: Project> Predictor for Loaded<P> {
             }
         }
     }
-}
-
-/// A prediction is plain data: the only way to fail is a map whose keys are not text, which
-/// [`JsonSchema`] cannot describe either.
-fn to_json<T: Serialize>(prediction: &T) -> String {
-    serde_json::to_string(prediction).unwrap_or_else(|_| "null".into())
 }
 
 impl<P> Answer<P> {

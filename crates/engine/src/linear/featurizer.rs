@@ -297,6 +297,50 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn runs_are_those_of_which_all_words_are_known(
+            text in "([a-c]{1,3} ){0,20}",
+            unknown in "[a-c]{2,3}",
+            longest in 2usize..4,
+        ) {
+            let options = Features {
+                word_ngrams: [1, longest], char_ngrams: Some([0, 0]), ..Features::default()
+            };
+            let featurizer = Featurizer::new(&options);
+            let (mut scratch, mut found) = (Scratch::default(), Vec::new());
+            let words = featurizer.words(&text, &mut scratch).to_vec();
+            Featurizer::singles(&words, &mut found);
+            let gone = featurizer.hash_of(&format!("w\t{unknown}"));
+            let known: Vec<bool> = found.iter().map(|hash| Some(*hash) != gone).collect();
+            let mut runs = Vec::new();
+            featurizer.known_runs(&words, &known, &mut runs);
+            found.retain(|hash| Some(*hash) != gone);
+            found.extend(runs);
+            let mut plain = Vec::new();
+            featurizer.named(&text, &mut |hash, name| {
+                if name.split(['\t', ' ']).all(|word| word != unknown) {
+                    plain.push(hash);
+                }
+            });
+            found.sort_unstable();
+            plain.sort_unstable();
+            prop_assert_eq!(found, plain);
+        }
+    }
+
+    #[test]
+    fn a_model_has_the_words_of_its_runs_or_not() {
+        let all = ["w\ta1", "w\tb1", "w\ta1 b1", "c\t a1"];
+        let has = |words: [usize; 2], hash_buckets: u32, names: &[&str]| {
+            let options = Features { word_ngrams: words, hash_buckets, ..Features::default() };
+            Featurizer::new(&options).has_words_of_runs(names.iter().copied())
+        };
+        assert!(has([1, 2], 0, &all));
+        assert!(!has([1, 2], 0, &all[1..]), "a word is missing");
+        assert!(!has([2, 2], 0, &all) && !has([1, 1], 0, &all) && !has([1, 2], 16, &all));
+    }
+
     #[test]
     fn fast_and_plain_agree_on_every_character() {
         let options = Features { lowercase: true, ..Features::default() };

@@ -25,6 +25,7 @@ fn is(key: &str, value: &str) -> bool {
 fn links_with_lld() -> bool {
     is("TARGET", "x86_64-unknown-linux-gnu")
         && is("HOST", "x86_64-unknown-linux-gnu")
+        && std::env::var_os("RUSTC_LINKER").is_none()
         && !std::env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| flags.contains("link"))
 }
 

@@ -373,6 +373,10 @@ impl OpenArchive {
     /// Puts a generation where readers will look for it, if that is elsewhere and it is not there.
     pub(crate) fn publish(&self, project: &str, generation: &str) -> Result<(), BackfillError> {
         let Some(publication) = &self.publication else { return Ok(()) };
+        // Its parts may be in the place of whoever made it.
+        if publication.has(project, generation)? {
+            return Ok(());
+        }
         let place = self.generation(project, generation);
         let shown = place.shown("");
         let found = Generation::open(place)?.ok_or_else(|| {

@@ -66,6 +66,12 @@ impl PredictionColumns {
             let help = format!("`columns` in [backfill] may rename: {}", known.join(", "));
             return Err(BackfillError::usage(action(), what, help));
         }
+        if STAMP.contains(&key) {
+            let what = format!("the key `{key}` has the name of a column of every enrichment");
+            let help = "name another column of the documents by `key` in [archive], or give it \
+                        another name there: they are not changed here";
+            return Err(BackfillError::usage(action(), what, help));
+        }
         let name = |name: &&str| renamed.get(*name).cloned().unwrap_or_else(|| (*name).to_owned());
         let names: Vec<String> = known.iter().map(name).collect();
         let reserved = |name: &str| name == key || STAMP.contains(&name);

@@ -10,7 +10,7 @@ use crate::{
     BackfillError, BackfillErrorKind, Ledger, OpenArchive,
     difference::{Differences, not_done},
     generation::Generation,
-    plan::Plan,
+    plan::{Plan, ProjectPlan},
 };
 
 /// What became of a project's enrichment.
@@ -29,6 +29,8 @@ pub struct Moved {
 pub struct Collected {
     /// Project and generation.
     pub generations: Vec<(String, String)>,
+    /// Those that no backfill of this workspace made: they stay.
+    pub foreign: Vec<(String, String)>,
     /// Their size in bytes; 0 where nothing was removed yet.
     pub bytes: u64,
 }
@@ -70,27 +72,42 @@ impl Ledger {
         self.tell(&record.archive, archive)?;
         let (record, plan) = self.find(id)?;
         match record.state {
-            // What was rolled back may come again, if it was made beside what is live now.
-            BackfillState::Done | BackfillState::Superseded => {}
-            // Somebody may ask twice.
-            BackfillState::Live => return Ok(Vec::new()),
+            // What was rolled back may come again, if it was made beside what is live now; also where
+            // only some of its projects went back.
+            BackfillState::Done | BackfillState::Superseded | BackfillState::Live => {}
             _ => return Err(not_done(action(), &record, &plan)),
         }
+        let damaged = |what: String| {
+            BackfillError::new(action(), BackfillErrorKind::Damaged(what))
+                .help(format!("`mesh backfill cancel {id}`, then run it again"))
+        };
         let generation = plan.generation();
+        let current = archive.current()?;
+        let is_live = |project: &ProjectPlan| {
+            current.generation(project.project.as_str()) == Some(generation.as_str())
+        };
+        // Somebody may ask twice.
+        if plan.projects.iter().all(is_live) {
+            return Ok(Vec::new());
+        }
         // What took nothing over from what was live, nor left it out, needs it not.
         let mut alone = BTreeSet::new();
         for project in &plan.projects {
             let name = project.project.as_str();
             let place = archive.generation(name, &generation);
             let Some(found) = Generation::open(place.clone())? else {
-                if record.state == BackfillState::Superseded {
+                if record.state != BackfillState::Done {
                     let help = format!("`{}` does it anew", plan.command());
                     return Err(BackfillError::collected(action(), "what it left", &help));
                 }
-                let kind = BackfillErrorKind::Damaged(place.shown(""));
-                return Err(BackfillError::new(action(), kind)
-                    .help(format!("`mesh backfill cancel {id}`, then run it again")));
+                return Err(damaged(place.shown("")));
             };
+            // What is in a database is whole, or is loaded anew.
+            if archive.publication.is_none()
+                && let Some(part) = found.lost_part()?
+            {
+                return Err(damaged(place.shown(&part)));
+            }
             let counts = found.manifest().parts.iter().map(|part| part.counts);
             if counts.fold(0, |sum, counts| sum + counts.kept + counts.skipped) == 0 {
                 alone.insert(name);
@@ -103,8 +120,8 @@ impl Ledger {
             // It is there, or somebody removed it from the database.
             archive.publish(project.project.as_str(), &generation)?;
         }
-        let before = archive.current()?;
         archive.change(&|current| {
+            let cutover = current.next_cutover();
             for project in &plan.projects {
                 let live = current.generation(project.project.as_str());
                 // A process that was killed after the move left the record behind.
@@ -119,13 +136,14 @@ impl Ledger {
                         "what it kept is of the one before: run it again, little of it is to be done",
                     ));
                 }
-                current.set(&project.project, &generation);
+                current.set(&project.project, &generation, cutover);
             }
             Ok(())
         })?;
-        let moved = plan.projects.iter().map(|project| Moved {
+        let left = plan.projects.iter().filter(|project| !is_live(project));
+        let moved = left.map(|project| Moved {
             project: project.project.to_string(),
-            from: before.generation(project.project.as_str()).map(ToOwned::to_owned),
+            from: current.generation(project.project.as_str()).map(ToOwned::to_owned),
             to: Some(generation.clone()),
         });
         let moved = moved.collect();
@@ -133,8 +151,8 @@ impl Ledger {
         Ok(moved)
     }
 
-    /// Makes the enrichments before the live ones live again, in one move; of all projects that
-    /// have one, if none is named.
+    /// Makes the enrichments before the live ones live again, in one move; of the projects of the last
+    /// cutover, if none is named.
     ///
     /// # Errors
     /// When there is nothing to go back from.
@@ -147,8 +165,8 @@ impl Ledger {
         let _alone = self.alone(&name)?;
         let mut moved = Vec::new();
         let known = archive.current()?;
-        let all: Vec<ProjectName> = known.projects.keys().cloned().collect();
-        let chosen = if projects.is_empty() { all } else { projects.to_vec() };
+        let last = known.of_last_cutover();
+        let chosen = if projects.is_empty() { last } else { projects.to_vec() };
         let nothing = |what: String| {
             let help = "`mesh backfill status` shows what is live";
             BackfillError::usage(format!("roll back {name}"), what, help)
@@ -243,7 +261,9 @@ impl Ledger {
     }
 
     /// Removes generations that nobody sees, that no rollback leads to, and that no backfill is
-    /// about to make live. Without `remove` it only says which.
+    /// about to make live. Those that no backfill of this workspace made are another's, which may be
+    /// about to do so: they stay, unless `foreign` says that nobody else works here. Unless it is to
+    /// be removed now, it is only said what would go.
     ///
     /// # Errors
     /// When the enrichments cannot be listed or removed.
@@ -251,16 +271,17 @@ impl Ledger {
         &self,
         archive: &OpenArchive,
         keep: usize,
+        foreign: bool,
         remove: Removal,
     ) -> Result<Collected, BackfillError> {
         let name = archive.manifest.archive.name.to_string();
         let _alone = self.alone(&name)?;
-        let mut open = Vec::new();
-        let all = self.registry.backfills_of(&name, &BackfillState::OPEN);
+        let (mut open, mut own) = (BTreeSet::new(), BTreeSet::new());
+        let all = self.registry.backfills_of(&name, &BackfillState::ALL);
         for record in self.runtime.block_on(all)? {
-            if let Ok(plan) = serde_json::from_value::<Plan>(record.plan) {
-                open.push(plan.generation());
-            }
+            let Ok(plan) = serde_json::from_value::<Plan>(record.plan) else { continue };
+            let made = if BackfillState::OPEN.contains(&record.state) { &mut open } else { &mut own };
+            made.insert(plan.generation());
         }
         if remove == Removal::Now {
             archive.change(&|current| {
@@ -275,6 +296,10 @@ impl Ledger {
             // What was followed is needed by whatever is live.
             let followed = project == crate::follow::FOLDER;
             if followed || current.needs(&project, &generation) || open.contains(&generation) {
+                continue;
+            }
+            if !foreign && !own.contains(&generation) {
+                collected.foreign.push((project, generation));
                 continue;
             }
             if remove == Removal::Now {

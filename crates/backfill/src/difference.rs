@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     BackfillError, BackfillErrorKind, OpenArchive,
     columns::INPUT_DIGEST,
+    follow::is_arrival,
     generation::{Found, Generation},
     inputs::{json_in, text_in},
     job::open_live,
@@ -191,12 +192,11 @@ fn of_project(
     let mut diff = Diff::new(project.task, DiffOptions { examples, ..DiffOptions::default() });
     let facts = FactColumns::of(archive, project)?;
     let files = archive.stamps();
+    let spans = spans(archive, &files, plan, &after, watch)?;
     let mut inputs_changed = 0;
     let task = watch.progress.begin("compare", Some(plan.rows), Unit::Items);
-    // What was followed since is the same before and after.
-    for part in after.own_parts() {
+    for span in spans {
         watch.cancel.check()?;
-        let Some(span) = located(&after, &files, &part.span) else { continue };
         let mut batches = Vec::new();
         archive.table.read(&facts.columns, &span, &mut |found| {
             batches.push(found.batch);
@@ -235,7 +235,7 @@ fn of_project(
                 (None, None) => {}
             }
         }
-        task.advance(part.span.rows);
+        task.advance(span.rows);
     }
     let rejected = after.own_parts().iter().map(|part| part.counts.rejected).sum();
     let report = diff.report();
@@ -281,6 +281,29 @@ pub(crate) fn not_done(action: String, record: &BackfillRecord, plan: &Plan) -> 
         _ => format!("`mesh backfill resume {}` goes on with it", record.id),
     };
     BackfillError::usage(action, what, help)
+}
+
+/// Where the documents are that are compared: where they were when they were enriched, if their files
+/// are what they were, else where they are now. What was followed since is the same before and after.
+fn spans(
+    archive: &OpenArchive,
+    files: &[FileStamp],
+    plan: &Plan,
+    after: &Generation,
+    watch: Watch<'_>,
+) -> Result<Vec<Span>, BackfillError> {
+    let begun = |name: &str| plan.files.iter().any(|file| file.name == name);
+    let is_compared = |file: &&FileStamp| !is_arrival(&file.name) || begun(&file.name);
+    // What a table in a database holds is told by ranges of keys, whatever came to it since.
+    if archive.table.is_live() || files.iter().filter(is_compared).eq(&plan.files) {
+        let parts = after.own_parts().iter();
+        return Ok(parts.filter_map(|part| located(after, files, &part.span)).collect());
+    }
+    let keys = [plan.key_column.clone()];
+    let marks = archive.table.scan_unordered(&keys, watch, "read the keys", &|_| Ok(()))?;
+    let mut spans = marks.spans(plan.chunk_rows);
+    spans.retain(|span| files.get(span.file).as_ref().is_some_and(is_compared));
+    Ok(spans)
 }
 
 /// A span of a generation among the files of the archive as they are now: others may have come.

@@ -235,6 +235,13 @@ impl Generation {
         self.tail.as_ref().filter(|_| at >= self.own).unwrap_or(&self.place)
     }
 
+    /// The name of a part of its own that is not there, or is not as long as it was written.
+    pub(crate) fn lost_part(&self) -> Result<Option<String>, BackfillError> {
+        let lengths = self.place.lengths()?;
+        let is_lost = |part: &&Part| lengths.get(&Part::file(part.chunk)) != Some(&part.bytes);
+        Ok(self.own_parts().iter().find(is_lost).map(|part| Part::file(part.chunk)))
+    }
+
     pub(crate) const fn manifest(&self) -> &GenerationManifest {
         &self.manifest
     }

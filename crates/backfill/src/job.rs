@@ -442,11 +442,22 @@ pub(crate) fn open_live(
     let place = archive.generation(project, generation);
     let shown = place.shown("");
     let found = Generation::open(place)?.ok_or_else(|| {
-        let kind = BackfillErrorKind::Damaged(shown);
-        BackfillError::new("read the live enrichment", kind).help(format!(
-            "`mesh backfill rollback {}` goes back to the one before",
-            archive.manifest.archive.name
-        ))
+        let name = &archive.manifest.archive.name;
+        let action = "read the live enrichment";
+        if archive.publication.is_none() {
+            let kind = BackfillErrorKind::Damaged(shown.clone());
+            return BackfillError::new(action, kind)
+                .help(format!("`mesh backfill rollback {name}` goes back to the one before"));
+        }
+        // Readers have it, in the database.
+        let what = format!("what is live of {project} was made elsewhere: {shown} is not there");
+        let help = format!(
+            "another workspace or archive enriches this table: let `enrichments` in [archive] of {} \
+             name its folder; or do all rows anew, which needs nothing of it: `mesh backfill run \
+             {name} {project} --all-rows`",
+            crate::ArchiveFile::file(name.as_str()).display()
+        );
+        BackfillError::usage(action, what, help)
     })?;
     Ok(match Tail::read(archive, project)? {
         Some(tail) => found.with_tail(tail, &archive.stamps()),

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     error::Error as StdError,
     fs::{self, Permissions},
     io::{self, Write},
@@ -10,8 +11,8 @@ use std::{
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
-    Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion,
-    local::LocalFileSystem, path::Path as ObjectPath,
+    Error as ObjectError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    UpdateVersion, local::LocalFileSystem, path::Path as ObjectPath,
 };
 use tokio::runtime::Handle;
 
@@ -188,6 +189,17 @@ impl Place {
         let name =
             |path: &ObjectPath| path.parts().next_back().map(|part| part.as_ref().to_owned());
         Ok(listed.common_prefixes.iter().filter_map(name).collect())
+    }
+
+    /// The files in it, without those in folders of it, each with its length.
+    pub(crate) fn lengths(&self) -> Result<HashMap<String, u64>, BackfillError> {
+        let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
+        let listed = match self.runtime.block_on(self.store.list_with_delimiter(prefix)) {
+            Err(ObjectError::NotFound { .. }) => return Ok(HashMap::new()),
+            listed => listed.map_err(|error| self.unreadable("", error))?,
+        };
+        let named = |file: &ObjectMeta| Some((file.location.filename()?.to_owned(), file.size));
+        Ok(listed.objects.iter().filter_map(named).collect())
     }
 
     /// Removes all files in it; says how many bytes they had.

@@ -153,11 +153,12 @@ impl Plan {
         Ok(told)
     }
 
-    /// The command that does the same anew, with the versions in production.
+    /// The command that does the same anew, with the same versions.
     #[must_use]
     pub fn command(&self) -> String {
         let mut words = vec!["mesh backfill run".to_owned(), shell_word(self.archive.as_str())];
-        words.extend(self.projects.iter().map(|project| shell_word(project.project.as_str())));
+        let named = |project: &ProjectPlan| format!("{}@{}", project.project, project.version);
+        words.extend(self.projects.iter().map(|project| shell_word(&named(project))));
         if self.only == Only::All {
             words.push("--all-rows".into());
         }

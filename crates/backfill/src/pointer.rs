@@ -32,6 +32,10 @@ pub struct LiveGeneration {
     /// Whether there was one that is not kept any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forgotten: bool,
+    /// The number of the cutover that made it live: what came by one goes back by one. 0 where it was
+    /// not noted.
+    #[serde(default)]
+    pub cutover: u64,
 }
 
 /// The file that tells it.
@@ -117,11 +121,23 @@ impl Current {
         Err(BackfillError::new("change which enrichments are live", kind).help("try again"))
     }
 
-    /// Makes a generation a project's.
-    pub(crate) fn set(&mut self, project: &ProjectName, generation: &str) {
+    /// The number of a cutover after all of these.
+    pub(crate) fn next_cutover(&self) -> u64 {
+        self.projects.values().map(|live| live.cutover).max().unwrap_or_default() + 1
+    }
+
+    /// The projects of the last cutover, as far as none of them went back since.
+    pub(crate) fn of_last_cutover(&self) -> Vec<ProjectName> {
+        let last = self.projects.values().map(|live| live.cutover).max();
+        let of_it = self.projects.iter().filter(|(_, live)| Some(live.cutover) == last);
+        of_it.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Makes a generation a project's, by the cutover of that number.
+    pub(crate) fn set(&mut self, project: &ProjectName, generation: &str, cutover: u64) {
         let previous = self.projects.remove(project).map(Box::new);
         let generation = generation.to_owned();
-        let mut live = LiveGeneration { generation, previous, forgotten: false };
+        let mut live = LiveGeneration { generation, previous, forgotten: false, cutover };
         live.shorten(HISTORY);
         self.projects.insert(project.clone(), live);
     }

@@ -114,12 +114,14 @@ pub(crate) fn taken<'a>(schema: &SchemaRef, column: &'a str) -> Option<(&'a str,
     column.split_once('.')
 }
 
-/// The projects, each after those whose answers it takes.
+/// The projects, each after those whose answers it takes, else by name: in whatever order they are
+/// named, it is the same backfill.
 pub(crate) fn in_order(
     archive: &OpenArchive,
     mut left: Vec<Enricher>,
 ) -> Result<Vec<Enricher>, BackfillError> {
     let schema = archive.table.schema()?;
+    left.sort_by(|one, other| one.name().cmp(other.name()));
     let mut ordered: Vec<Enricher> = Vec::new();
     while !left.is_empty() {
         let waits = |enricher: &Enricher| {

@@ -38,9 +38,10 @@ impl Ledger {
             archive.generation(plan.project.as_str(), &name).replace(MANIFEST, text.into())?;
         }
         archive.change(&|current| {
+            let cutover = current.next_cutover();
             for project in &missing {
                 if current.generation(project.plan.project.as_str()).is_none() {
-                    current.set(&project.plan.project, &name);
+                    current.set(&project.plan.project, &name, cutover);
                 }
             }
             Ok(())

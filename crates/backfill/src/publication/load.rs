@@ -158,6 +158,14 @@ impl Publication {
         query.bind(project).bind(generation).fetch_one(connection).await?.try_get(0)
     }
 
+    /// Whether a generation is in a table.
+    pub(crate) fn has(&self, project: &str, generation: &str) -> Result<bool, BackfillError> {
+        let found = self.database.run("look for an enrichment", async |connection| {
+            self.is_loaded(connection, project, generation).await
+        });
+        Ok(found.map_err(|error| self.reading(error))?)
+    }
+
     /// The generations that are in tables: project, generation, and how large it is in bytes.
     pub(crate) fn generations(&self) -> Result<Vec<(String, String, u64)>, BackfillError> {
         let sql = format!(

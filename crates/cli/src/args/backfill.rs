@@ -111,12 +111,12 @@ refuses.")]
     },
     /// Make the enrichment before the live one live again, in one move
     #[command(after_help = "Examples:
-  mesh backfill rollback packages
-  mesh backfill rollback packages news-topic")]
+  mesh backfill rollback packages              undo the last cutover, whichever projects it was of
+  mesh backfill rollback packages news-topic   go one step back with this project")]
     Rollback {
         /// The archive
         archive: String,
-        /// The projects; else all that have one
+        /// The projects; else those of the last cutover
         projects: Vec<ProjectName>,
     },
     /// Enrich documents as they arrive in a stream: into the archive, to another stream, or both
@@ -160,13 +160,19 @@ at any moment: the same command goes on where it stopped, with nothing lost and 
     /// Show and remove enrichments that nobody sees any more
     #[command(after_help = "Examples:
   mesh backfill collect packages               show what would go
-  mesh backfill collect packages --keep 0 --yes  remove all but the live ones")]
+  mesh backfill collect packages --keep 0 --yes  remove all but the live ones
+
+Enrichments that no backfill of this workspace made are another workspace's, which may still write them,
+or its ledger is lost: they stay, and are told, unless --foreign says that nobody else works here.")]
     Collect {
         /// The archive
         archive: String,
         /// Enrichments before the live one that stay, for rollbacks
         #[arg(long, default_value_t = 1)]
         keep: usize,
+        /// Also those that no backfill of this workspace made
+        #[arg(long)]
+        foreign: bool,
         /// Remove them; without this they are only shown
         #[arg(long)]
         yes: bool,

@@ -93,6 +93,17 @@ impl BackfillState {
         }
     }
 
+    /// All states.
+    pub const ALL: [Self; 7] = [
+        Self::Running,
+        Self::Paused,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Done,
+        Self::Live,
+        Self::Superseded,
+    ];
+
     /// The states of what is not yet seen by anybody.
     pub const OPEN: [Self; 4] = [Self::Running, Self::Paused, Self::Failed, Self::Done];
 

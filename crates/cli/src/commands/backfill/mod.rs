@@ -78,7 +78,9 @@ pub(crate) async fn backfill(context: &Context, command: Backfill) -> Result<Exi
         // It is of no workspace.
         Backfill::Worker(_) => Ok(ExitCode::FAILURE),
         Backfill::Export { archive, projects, output } => desk.export(&archive, &projects, &output),
-        Backfill::Collect { archive, keep, yes } => desk.collect(&archive, keep, yes),
+        Backfill::Collect { archive, keep, foreign, yes } => {
+            desk.collect(&archive, keep, foreign, yes)
+        }
     }
 }
 
@@ -450,15 +452,25 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn collect(&self, name: &str, keep: usize, yes: bool) -> Result<ExitCode, CliError> {
+    fn collect(
+        &self,
+        name: &str,
+        keep: usize,
+        foreign: bool,
+        yes: bool,
+    ) -> Result<ExitCode, CliError> {
         let archive = self.archive(name)?;
         let removal = if yes { Removal::Now } else { Removal::Later };
-        let collected = block_in_place(|| self.ledger.collect(&archive, keep, removal))?;
-        let mut text: Vec<String> = collected
-            .generations
-            .iter()
-            .map(|(project, generation)| format!("{project}/{generation}"))
-            .collect();
+        let collected = block_in_place(|| self.ledger.collect(&archive, keep, foreign, removal))?;
+        let mut text: Vec<String> = Vec::new();
+        for (project, generation) in &collected.generations {
+            text.push(format!("{project}/{generation}"));
+        }
+        for (project, generation) in &collected.foreign {
+            text.push(format!(
+                "{project}/{generation} stays: no backfill of this workspace made it (--foreign)"
+            ));
+        }
         text.push(match (collected.generations.len(), yes) {
             (0, _) => "nothing to remove".into(),
             (count, true) => format!("{count} removed, {}", output::bytes(collected.bytes)),

@@ -34,6 +34,7 @@ mod readme;
 mod regression;
 mod s3;
 mod secured;
+mod shared;
 mod show;
 mod show_backfills;
 mod show_projects;

@@ -53,6 +53,8 @@ pub(crate) struct Made {
     pub(crate) asked: u64,
     /// How long it took to answer them.
     pub(crate) asking: Duration,
+    /// How long it took to look for what was told before.
+    pub(crate) finding: Duration,
 }
 
 /// A row of a part: the document, and where its answer is. That is one of two lists, what was
@@ -125,7 +127,9 @@ impl Work<'_> {
         chunk: &Chunk,
         enriched: &BTreeMap<String, EnrichedRows>,
     ) -> Result<Made, BackfillError> {
+        let started = Instant::now();
         let (choices, before) = chunk.choices(self.job, project, enriched)?;
+        let finding = started.elapsed();
         let todo: Vec<usize> = (0..)
             .zip(&choices)
             .filter(|(_, choice)| matches!(choice, Choice::Enrich(_)))
@@ -168,7 +172,7 @@ impl Work<'_> {
             true => None,
             false => Some(self.rejects(chunk, &rejected)?),
         };
-        Ok(Made { batch, rejects, counts, asked, asking })
+        Ok(Made { batch, rejects, counts, asked, asking, finding })
     }
 
     /// Answers documents, identical inputs once.

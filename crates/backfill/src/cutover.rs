@@ -280,7 +280,8 @@ impl Ledger {
         let all = self.registry.backfills_of(&name, &BackfillState::ALL);
         for record in self.runtime.block_on(all)? {
             let Ok(plan) = serde_json::from_value::<Plan>(record.plan) else { continue };
-            let made = if BackfillState::OPEN.contains(&record.state) { &mut open } else { &mut own };
+            let made =
+                if BackfillState::OPEN.contains(&record.state) { &mut open } else { &mut own };
             made.insert(plan.generation());
         }
         if remove == Removal::Now {

@@ -178,6 +178,15 @@ impl Job {
     pub(crate) fn unshare(&self) -> Result<(), BackfillError> {
         self.projects.first().map_or(Ok(()), |first| first.place.delete(FILE))
     }
+
+    /// Whether it is still to be worked on: whoever gave it up may not be there to say so.
+    fn is_wanted(&self) -> Result<(), BackfillError> {
+        let told = self.projects.first().map(|first| first.place.size(FILE)).transpose()?.flatten();
+        if told.is_some() {
+            return Ok(());
+        }
+        Err(BackfillError::new("go on with the backfill", BackfillErrorKind::Cancelled))
+    }
 }
 
 impl<E: Diagnostic + Send + Sync + 'static> Worker<E> {
@@ -208,6 +217,7 @@ impl<E: Diagnostic + Send + Sync + 'static> Worker<E> {
         let (job, answers) = (&known.job, &known.answers);
         let work = Work { job, answers, progress: progress.as_ref(), cancel: &cancel };
         for chunk in &task.chunks {
+            job.is_wanted().map_err(|error| self.failure(&error))?;
             let started = Instant::now();
             let parts = work.caught(*chunk).map_err(|error| self.failure(&error))?;
             let seconds = started.elapsed().as_secs_f64();

@@ -1,9 +1,12 @@
 //! Generations as tables.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
 use arrow_array::RecordBatch;
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DataType, Field, Schema};
 use mesh_archive::{json_of, text_of};
 use mesh_postgres::{Halt, Patience, PostgresError, quoted};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -73,39 +76,15 @@ impl Publication {
             return Ok(());
         }
         let table = self.names.table(project, name);
-        let columns = self.columns(generation).map_err(Halt::Taker)?;
+        let manifest = generation.manifest();
+        let schema = match manifest.parts.is_empty() {
+            true => None,
+            false => Some(generation.part(0).map_err(Halt::Taker)?.schema()),
+        };
+        let columns = self.columns(&manifest.key_column, &manifest.columns, schema.as_deref());
         let mut transaction = runtime.block_on(connection.begin())?;
-        let described: Vec<String> = columns
-            .iter()
-            .map(|column| format!("{} {}", quoted(&column.name), column.kind))
-            .collect();
-        // One that is there is not told of: somebody removed the row, or made the table.
-        let begin = format!(
-            "{}; CREATE TABLE {} ({})",
-            self.drop_table(&table),
-            self.names.sql(&table),
-            described.join(", ")
-        );
-        runtime.block_on(self.execute(&mut transaction, begin))?;
-        let copy = format!("COPY {} FROM STDIN", self.names.sql(&table));
-        let mut copy = runtime.block_on(transaction.copy_in_raw(&copy))?;
-        let mut rows = 0;
-        for part in 0..generation.manifest().parts.len() {
-            let batch = generation.part(part).map_err(Halt::Taker)?;
-            rows += batch.num_rows() as u64;
-            for block in blocks(&batch, &columns) {
-                runtime.block_on(copy.send(block))?;
-            }
-        }
-        let copied = runtime.block_on(copy.finish())?;
-        if copied != rows {
-            let kind = BackfillErrorKind::Damaged(format!("the table {table}"));
-            let error = BackfillError::new("load the enrichment", kind);
-            return Err(Halt::Taker(error.because(format!("it has {copied} rows, not {rows}"))));
-        }
-        let key = quoted(&generation.manifest().key_column);
-        let end = format!("ALTER TABLE {} ADD PRIMARY KEY ({key})", self.names.sql(&table));
-        runtime.block_on(self.execute(&mut transaction, end))?;
+        let parts = (0..manifest.parts.len()).map(|part| generation.part(part));
+        let rows = self.fill(&mut transaction, runtime, &table, &columns, parts)?;
         let view = self.names.view(project);
         runtime.block_on(self.let_read(&mut transaction, &view, &table))?;
         runtime.block_on(self.record(&mut transaction, (project, name, &table), rows))?;
@@ -116,6 +95,79 @@ impl Publication {
             tracing::debug!(%error, "the server did not look at the new table");
         }
         Ok(())
+    }
+
+    /// Makes a table and puts rows into it; says how many. The first column is the key.
+    fn fill(
+        &self,
+        transaction: &mut PgConnection,
+        runtime: &Handle,
+        table: &str,
+        columns: &[Column],
+        parts: impl Iterator<Item = Result<RecordBatch, BackfillError>>,
+    ) -> Result<u64, Halt<BackfillError>> {
+        let described: Vec<String> = columns
+            .iter()
+            .map(|column| format!("{} {}", quoted(&column.name), column.kind))
+            .collect();
+        // One that is there is not told of: somebody removed the row, or made the table.
+        let begin = format!(
+            "{}; CREATE TABLE {} ({})",
+            self.drop_table(table),
+            self.names.sql(table),
+            described.join(", ")
+        );
+        runtime.block_on(self.execute(transaction, begin))?;
+        let copy = format!("COPY {} FROM STDIN", self.names.sql(table));
+        let mut copy = runtime.block_on(transaction.copy_in_raw(&copy))?;
+        let mut rows = 0;
+        for batch in parts {
+            let batch = batch.map_err(Halt::Taker)?;
+            rows += batch.num_rows() as u64;
+            for block in blocks(&batch, columns) {
+                runtime.block_on(copy.send(block))?;
+            }
+        }
+        let copied = runtime.block_on(copy.finish())?;
+        if copied != rows {
+            let kind = BackfillErrorKind::Damaged(format!("the table {table}"));
+            let error = BackfillError::new("load the enrichment", kind);
+            return Err(Halt::Taker(error.because(format!("it has {copied} rows, not {rows}"))));
+        }
+        let Some(key) = columns.first() else { return Ok(rows) };
+        let end = format!(
+            "ALTER TABLE {} ADD PRIMARY KEY ({})",
+            self.names.sql(table),
+            quoted(&key.name)
+        );
+        runtime.block_on(self.execute(transaction, end))?;
+        Ok(rows)
+    }
+
+    /// How long it takes to put rows into a table, which is taken back; nothing if we may not, or the
+    /// database does not answer. `told` are fields of predictions, each with its column.
+    pub(crate) fn try_load(
+        &self,
+        rows: &RecordBatch,
+        key: &str,
+        told: &[(String, String)],
+    ) -> Option<Duration> {
+        let columns = self.columns(key, told, Some(rows.schema_ref()));
+        let table = self.names.table("mesh", &format!("trial-{}", std::process::id()));
+        let took = self.database.once(|connection, runtime| {
+            let mut transaction = runtime.block_on(connection.begin())?;
+            let started = Instant::now();
+            let parts = std::iter::once(Ok(rows.clone()));
+            self.fill(&mut transaction, runtime, &table, &columns, parts)?;
+            let took = started.elapsed();
+            runtime.block_on(transaction.rollback())?;
+            Ok(took)
+        });
+        let told = |halt: &Halt<BackfillError>| match halt {
+            Halt::Taker(error) => error.to_string(),
+            Halt::Server(error) => error.to_string(),
+        };
+        took.inspect_err(|halt| tracing::debug!(error = told(halt), "loading is not measured")).ok()
     }
 
     async fn record(
@@ -211,28 +263,26 @@ impl Publication {
         removed.map_err(|error: PostgresError| self.rights(error).into())
     }
 
-    /// The columns of a generation's table.
-    fn columns(&self, generation: &Generation) -> Result<Vec<Column>, BackfillError> {
-        let manifest = generation.manifest();
+    /// The columns of a generation's table, by the schema of its parts.
+    fn columns(
+        &self,
+        key: &str,
+        told: &[(String, String)],
+        schema: Option<&Schema>,
+    ) -> Vec<Column> {
         let key = Column {
-            name: manifest.key_column.clone(),
+            name: key.to_owned(),
             kind: self.documents.key.kind.clone(),
             form: Form::Plain,
         };
         let json =
             |name: &String| Column { name: name.clone(), kind: "jsonb".into(), form: Form::Json };
-        let told: Vec<Column> = match manifest.parts.is_empty() {
-            // Nothing says what types they have.
-            true => manifest.columns.iter().map(|(_, name)| json(name)).collect(),
-            false => {
-                let schema = generation.part(0)?.schema();
-                let column = |(field, name): &(String, String)| {
-                    let found = schema.field_with_name(name).ok().filter(|_| field != WHOLE);
-                    found.map_or_else(|| json(name), Column::of)
-                };
-                manifest.columns.iter().map(column).collect()
-            }
+        let column = |(field, name): &(String, String)| {
+            // Where nothing says what types they have, they are JSON.
+            let found = schema.and_then(|schema| schema.field_with_name(name).ok());
+            found.filter(|_| field != WHOLE).map_or_else(|| json(name), Column::of)
         };
+        let told: Vec<Column> = told.iter().map(column).collect();
         let stamp = [
             (MODEL_VERSION, "bigint NOT NULL"),
             (MODEL_DIGEST, "text NOT NULL"),
@@ -244,7 +294,7 @@ impl Publication {
             kind: kind.into(),
             form: Form::Plain,
         });
-        Ok([key].into_iter().chain(told).chain(stamp).collect())
+        [key].into_iter().chain(told).chain(stamp).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! `mesh backfill`
 
 pub(crate) mod follow;
+mod run;
 mod show;
 mod standing;
 mod worker;
@@ -14,27 +15,21 @@ use std::{
 
 use mesh_archive::Watch;
 use mesh_backfill::{
-    ArchiveFile, BackfillError, Cluster, Differences, Enricher, Job, Ledger, Moved, Only,
-    OpenArchive, Plan, Removal, RunLimits, RunReport, Selection, Service, Sharing,
+    ArchiveFile, BackfillError, Differences, Enricher, Job, Ledger, Moved, Only, OpenArchive, Plan,
+    Removal, Selection,
 };
 use mesh_core::{Alias, ModelVersion, ProjectName, ProjectSchema};
 use mesh_pipeline::{ProjectFolder, Workspace, deployed, version_of};
-use mesh_store::{BackfillId, BackfillState};
+use mesh_store::BackfillId;
 use serde_json::json;
 use tokio::{runtime::Handle, task::block_in_place};
 
-use super::cluster;
 use crate::{
-    args::{Backfill, BackfillPlan, BackfillRun, Pace, Rows},
+    args::{Backfill, BackfillPlan, Rows},
     context::Context,
     output,
     report::CliError,
 };
-
-/// Requests to a service, and tasks of a cluster, that are under way at once unless somebody says
-/// otherwise.
-const REQUESTS: usize = 8;
-const TASKS: usize = 64;
 
 /// What all of them need.
 struct Desk<'a> {
@@ -197,116 +192,6 @@ impl Desk<'_> {
         } else {
             show::estimate(&estimate, &options.rows);
         }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    async fn run(&self, options: &BackfillRun) -> Result<ExitCode, CliError> {
-        let begun = block_in_place(|| self.ledger.begun(&options.rows.archive))?;
-        let job = self.job(&options.rows, begun).await?;
-        let report = self.work(job, &options.pace)?;
-        if !options.cutover {
-            self.tell(&report);
-            return Ok(ExitCode::SUCCESS);
-        }
-        let moved = self.make_live(report.id, false)?;
-        if self.context.global.json {
-            let mut told = json!(report);
-            if let Some(told) = told.as_object_mut() {
-                told.insert("moved".into(), json!(moved));
-            }
-            output::json(&told);
-        } else {
-            show::report(&report);
-            show::moved(&report.archive, &moved);
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn work(&self, mut job: Job, pace: &Pace) -> Result<RunReport, CliError> {
-        if let Some(url) = &pace.through {
-            let (in_flight, max_rate) = (pace.in_flight.unwrap_or(REQUESTS), pace.max_rate);
-            let service = Service { url: url.clone(), in_flight, max_rate };
-            block_in_place(|| job.through(&service, &self.ledger.runtime))?;
-        }
-        let cluster = pace.engine.as_ref().map(|url| self.cluster(url, pace.in_flight));
-        let cluster = cluster.transpose()?;
-        let limits = RunLimits {
-            cluster: cluster.as_ref(),
-            threads: self.context.run_options(pace.threads).threads,
-            max_rejected: pace.max_rejected,
-            progress: self.context.bars.as_ref(),
-            cancel: &self.context.cancel,
-        };
-        Ok(block_in_place(|| self.ledger.run(&job, limits))?)
-    }
-
-    fn cluster(&self, url: &str, in_flight: Option<usize>) -> Result<Cluster, CliError> {
-        let program = cluster::program()?;
-        let root = std::path::absolute(self.workspace.root())
-            .map_err(|error| CliError::io("find", self.workspace.root().display(), error))?;
-        let sharing = Sharing { root, store: self.workspace.manifest().store.url.clone() };
-        let (in_flight, runtime) = (in_flight.unwrap_or(TASKS), &self.ledger.runtime);
-        let cluster =
-            block_in_place(|| Cluster::connect(&program, url, in_flight, sharing, runtime));
-        Ok(cluster?)
-    }
-
-    fn tell(&self, report: &RunReport) {
-        if self.context.global.json {
-            output::json(report);
-        } else {
-            show::report(report);
-            show::next(report);
-        }
-    }
-
-    async fn resume(&self, id: BackfillId, pace: &Pace) -> Result<ExitCode, CliError> {
-        let (record, plan) = block_in_place(|| self.ledger.find(id))?;
-        if !record.state.is_unfinished() {
-            let action = format!("resume backfill {id}: it is {}", record.state);
-            let help = match record.state {
-                BackfillState::Cancelled => format!("`{}` begins anew", plan.command()),
-                _ => format!("`mesh backfill status {id}` shows what can be done with it"),
-            };
-            return Err(CliError::usage(action, help));
-        }
-        let job = self.again(&plan).await.map_err(|error| error.of_begun(id))?;
-        let differs = plan.differences(job.plan());
-        if !differs.is_empty() {
-            let action = format!("resume backfill {id}: something changed since it was begun");
-            let help = format!(
-                "changed: {}. What it did and what is left would not be of one kind: `mesh \
-                 backfill cancel {id}`, then begin anew",
-                differs.join("; ")
-            );
-            return Err(CliError::usage(action, help));
-        }
-        let report = self.work(job, pace)?;
-        self.tell(&report);
-        Ok(ExitCode::SUCCESS)
-    }
-
-    async fn retry(&self, id: BackfillId, pace: &Pace) -> Result<ExitCode, CliError> {
-        let (record, plan) = block_in_place(|| self.ledger.find(id))?;
-        let onto = match record.state {
-            BackfillState::Done => Some(plan.generation()),
-            BackfillState::Live => None,
-            state => {
-                let action = format!("retry backfill {id}: it is {state}");
-                let help = "what is done or live can be retried";
-                return Err(CliError::usage(action, help));
-            }
-        };
-        let named: Vec<String> = plan
-            .projects
-            .iter()
-            .map(|project| format!("{}@{}", project.project, project.version))
-            .collect();
-        let begun = block_in_place(|| self.ledger.begun(plan.archive.as_str()))?;
-        let selection = Selection { only: Only::Rejected, onto, begun, ..Selection::default() };
-        let job = self.make(plan.archive.as_str(), &named, &selection).await?;
-        let report = self.work(job, pace)?;
-        self.tell(&report);
         Ok(ExitCode::SUCCESS)
     }
 

@@ -35,6 +35,10 @@ pub(super) fn estimate(estimate: &Estimate, rows: &Rows) {
         line("left", project.skipped.values().sum(), reasons(&project.skipped));
         line("rejected", project.rejected.values().sum(), reasons(&project.rejected));
     }
+    if estimate.projects.iter().all(|project| project.todo == 0) {
+        output::line("nothing is to be done");
+        return;
+    }
     let range = |range: Range, told: &dyn Fn(f64) -> String| {
         format!("{} ({} to {})", told(range.value), told(range.low), told(range.high))
     };
@@ -47,18 +51,14 @@ pub(super) fn estimate(estimate: &Estimate, rows: &Rows) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size")]
     let bytes = |value: f64| output::bytes(value.max(0.0) as u64);
     output::line(format!("leaves {}", range(estimate.bytes, &bytes)));
-    if estimate.projects.iter().any(|project| project.todo > 0) {
-        let all = if rows.all_rows { " --all-rows" } else { "" };
-        let filter = rows.filter.as_ref().map(|sql| format!(" --where {}", shell_word(sql)));
-        let words: Vec<String> = rows.projects.iter().map(|name| shell_word(name)).collect();
-        output::line(format!(
-            "next: mesh backfill run {archive} {}{}{all}",
-            words.join(" "),
-            filter.unwrap_or_default()
-        ));
-    } else {
-        output::line("nothing is to be done");
-    }
+    let all = if rows.all_rows { " --all-rows" } else { "" };
+    let filter = rows.filter.as_ref().map(|sql| format!(" --where {}", shell_word(sql)));
+    let words: Vec<String> = rows.projects.iter().map(|name| shell_word(name)).collect();
+    output::line(format!(
+        "next: mesh backfill run {archive} {}{}{all}",
+        words.join(" "),
+        filter.unwrap_or_default()
+    ));
 }
 
 /// The fields that a project is asked without.

@@ -159,3 +159,22 @@ fn rows_of_an_older_mesh_are_trusted_and_counted_apart() {
     let ran = workspace.json(["backfill", "run", "mail", "reviews", "--cutover", "--json"]);
     assert_eq!((&counts(&ran)["enriched"], &counts(&ran)["kept"]), (&json!(1), &json!(299)));
 }
+
+#[test]
+fn the_plan_tells_how_large_it_will_be_also_of_what_is_kept() {
+    let workspace = with_archive(900);
+    let size = |command: [&str; 2]| {
+        let [action, filter] = command;
+        workspace.json(["backfill", action, "mail", "reviews", "--where", filter, "--json"])
+    };
+    let differs = |filter: &str| {
+        let (plan, ran) = (size(["plan", filter]), size(["run", filter]));
+        let (told, is) = (plan["bytes"]["value"].as_f64().unwrap(), ran["bytes"].as_f64().unwrap());
+        workspace.mesh(["backfill", "cutover", &ran["id"].to_string()]).ok();
+        (told / is - 1.0).abs()
+    };
+    assert!(differs("id >= 0") < 0.1);
+    crate::backfill::newer(&workspace);
+    assert!(differs("id < 45") < 0.1);
+    assert!(differs("id < 600") < 0.1);
+}

@@ -98,9 +98,9 @@ fn documents_that_moved_are_compared_all_the_same() {
     workspace.edit(
         "projects/reviews/project.toml",
         "[backfill]\n",
-        "[backfill]\ngate = { flips = 0.0 }\n",
+        "[backfill]\ngate = { change = 0.0 }\n",
     );
-    workspace.mesh(["backfill", "cutover", "2"]).code(3).tells(["flips of reviews is"]);
+    workspace.mesh(["backfill", "cutover", "2"]).code(3).tells(["change of reviews is"]);
     assert_eq!(compared(), [900, 0, 0]);
 }
 

@@ -33,6 +33,7 @@ mod postgres;
 mod readme;
 mod regression;
 mod s3;
+mod retried;
 mod secured;
 mod show;
 mod show_backfills;

@@ -26,7 +26,7 @@ use crate::{
     inputs::EnrichedRows,
     job::{Job, ProjectJob},
     place::Place,
-    select::Choice,
+    select::{Choice, Why},
 };
 
 /// What a backfill would do.
@@ -223,6 +223,9 @@ impl Job {
                         }
                         Choice::Skip(why) => {
                             *told.skipped.entry(why.as_str()).or_default() += 1;
+                        }
+                        Choice::StayRejected(_) => {
+                            *told.skipped.entry(Why::Failed.as_str()).or_default() += 1;
                         }
                         Choice::Reject(reason) => {
                             *told.rejected.entry(reason.kind).or_default() += 1;

@@ -74,7 +74,8 @@ Nothing changes for readers until `mesh backfill cutover`. Ctrl-C pauses.")]
     #[command(after_help = "Examples:
   mesh backfill retry 3
 
-It does not stop for rows that are rejected again, unless --max-rejected is given.")]
+It does not stop for rows that are rejected again, unless --max-rejected is given. Rows that had no
+key when they were rejected are done as well.")]
     Retry {
         /// The backfill
         id: i64,

@@ -269,7 +269,8 @@ fn told(counts: &Counts) -> String {
         ("enriched", counts.enriched),
         ("kept", counts.kept),
         ("left", counts.skipped),
-        ("rejected", counts.rejected),
+        ("rejected", counts.rejected.saturating_sub(counts.rejected_before)),
+        ("rejected before", counts.rejected_before),
     ];
     let told: Vec<String> = parts
         .iter()

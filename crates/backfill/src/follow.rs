@@ -8,6 +8,7 @@
 //! server is told nothing of the position.
 
 mod arrivals;
+mod begin;
 mod head;
 mod job;
 mod made;

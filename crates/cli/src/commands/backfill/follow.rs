@@ -71,7 +71,7 @@ impl Desk<'_> {
             (true, Some(followed)) => output::json(followed),
             (true, None) => output::json(&json!({
                 "source": null, "target": null, "position": null, "messages": 0, "documents": 0,
-                "refused": 0, "refusals": [], "rejects": {},
+                "refused": 0, "missed": 0, "refusals": [], "rejects": {},
             })),
             (false, Some(followed)) => show::arrivals(archive, followed),
             (false, None) => output::line(format!("nothing was followed into {archive}")),

@@ -11,6 +11,7 @@ mod arrivals;
 mod begin;
 mod head;
 mod job;
+mod lately;
 mod made;
 mod outbox;
 mod report;

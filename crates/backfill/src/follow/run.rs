@@ -21,6 +21,7 @@ use crate::{
         begin::{begin, missed, tellers},
         documents,
         head::{Batch, Head, Target, Told, keys_name, refused_name},
+        lately::Lately,
         made::make,
         outbox,
         seen::{self, Seen},
@@ -76,6 +77,9 @@ pub struct FollowLimits {
     pub count: Option<u64>,
     /// Threads that answer.
     pub threads: usize,
+    /// The share of the messages that came last that may be refused; without it what the manifests
+    /// say. The batch that brings it above that is left in the stream.
+    pub max_rejected: Option<f64>,
     /// Begins with the first message, though the stream or another was followed already.
     pub anew: bool,
 }
@@ -105,6 +109,7 @@ struct Follower<'a> {
     prefix: String,
     /// The ids of what was published by a follower whose position is lost.
     known: HashSet<String>,
+    lately: Lately,
     report: FollowReport,
 }
 
@@ -183,6 +188,7 @@ impl<'a> Follower<'a> {
             head,
             prefix,
             known: HashSet::new(),
+            lately: Lately::default(),
             report,
         })
     }
@@ -301,6 +307,8 @@ impl<'a> Follower<'a> {
             arrivals.refused.extend(refused);
             outgoing.retain(|message| !self.known.contains(&message.id));
         }
+        let max_rejected = self.follow.limits.max_rejected;
+        self.lately.check(&self.job, messages.len(), &arrivals.refused, &made, max_rejected)?;
         let missed = missed(self.follow.source.as_mut(), &self.head.position, messages)?;
         if !self.has_room && arrivals.rows() > 0 {
             self.ledger.make_room(&self.archive, &self.job, &self.tellers)?;

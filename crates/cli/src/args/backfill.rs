@@ -250,6 +250,10 @@ pub(crate) struct BackfillFollow {
     /// Threads that answer; else one per core
     #[arg(long, env = "MESH_THREADS", value_parser = threads)]
     pub(crate) threads: Option<usize>,
+    /// The share of the last 1000 messages that may be refused; above it follow stops, and leaves the
+    /// batch in the stream. Else `max_rejected` in [backfill] of each project
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) max_rejected: Option<f64>,
     /// Begin with the first message, though this stream or another was followed already: documents
     /// whose keys are known are refused
     #[arg(long)]

@@ -43,6 +43,7 @@ impl Desk<'_> {
                 until_idle: options.until_idle,
                 count: options.count,
                 threads: self.context.run_options(options.threads).threads,
+                max_rejected: options.max_rejected,
                 anew: options.anew,
             };
             self.ledger.follow(Follow {

@@ -99,10 +99,15 @@ impl Server {
     }
 
     pub fn stream(&self, name: &str, subject: &str) {
+        self.stream_of(name, subject, -1);
+    }
+
+    /// A stream that keeps so many messages, at most.
+    pub fn stream_of(&self, name: &str, subject: &str, max_messages: i64) {
         // As short as can be: that nothing is there twice is not to be the server's doing.
         let duplicate_window = Duration::from_millis(100);
-        let subjects = vec![subject.into()];
-        let config = Config { name: name.into(), subjects, duplicate_window, ..Config::default() };
+        let (name, subjects) = (name.into(), vec![subject.into()]);
+        let config = Config { name, subjects, duplicate_window, max_messages, ..Config::default() };
         self.runtime.block_on(self.context().create_stream(config)).unwrap();
     }
 
@@ -241,7 +246,7 @@ pub fn follow(workspace: &Workspace, more: &[&str]) -> Command {
     command
 }
 
-fn followed(workspace: &Workspace, more: &[&str]) -> Value {
+pub fn followed(workspace: &Workspace, more: &[&str]) -> Value {
     let ran = run(follow(workspace, more).args(["--json", "--until-idle", "400ms"])).ok();
     serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}", ran.out))
 }
@@ -251,7 +256,7 @@ fn spawn(workspace: &Workspace, more: &[&str]) -> Child {
 }
 
 /// What readers see: by key the row; no key is there twice.
-fn live(workspace: &Workspace) -> BTreeMap<String, Value> {
+pub fn live(workspace: &Workspace) -> BTreeMap<String, Value> {
     workspace.mesh(["backfill", "export", "mail", "--output", "export.jsonl"]).ok();
     by_key(workspace.read("export.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()))
 }
@@ -266,7 +271,7 @@ fn by_key(rows: impl Iterator<Item = Value>) -> BTreeMap<String, Value> {
 }
 
 /// The versions that told, with how many rows are of each.
-fn versions(rows: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
+pub fn versions(rows: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
     let mut versions = BTreeMap::new();
     for row in rows.values() {
         *versions.entry(row["reviews.model_version"].to_string()).or_default() += 1;
@@ -274,7 +279,7 @@ fn versions(rows: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
     versions
 }
 
-fn published(server: &Server, stream: &str) -> BTreeMap<String, Value> {
+pub fn published(server: &Server, stream: &str) -> BTreeMap<String, Value> {
     let messages = server.messages(stream);
     let ids: std::collections::BTreeSet<&String> = messages.iter().map(|(id, _)| id).collect();
     assert_eq!(ids.len(), messages.len(), "an id is there twice");

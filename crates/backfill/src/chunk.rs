@@ -28,6 +28,7 @@ use crate::{
     inputs::{EnrichedRows, InputHash, Inputs, text_in},
     job::{Job, ProjectJob},
     keys::KeyHash,
+    rejects::Reasons,
     select::Choice,
 };
 
@@ -142,6 +143,7 @@ impl Work<'_> {
         let mut inputs: Vec<InputHash> = Vec::with_capacity(rows.len());
         let mut kept: Vec<PartRow> = Vec::with_capacity(chunk.rows());
         let mut rejected: Vec<(usize, Reason)> = Vec::new();
+        let mut reasons = Reasons::of(project.base.as_ref());
         let mut answered = rows.into_iter().map(|(input, at)| (input, answers.get(at)));
         for (row, choice) in choices.into_iter().enumerate() {
             match choice {
@@ -160,6 +162,10 @@ impl Work<'_> {
                     kept.push((row, (1, at)));
                 }
                 Choice::Skip(_) => counts.skipped += 1,
+                Choice::StayRejected(at) => {
+                    counts.rejected_before += 1;
+                    rejected.push((row, reasons.read(at)?));
+                }
                 Choice::Reject(reason) => rejected.push((row, reason)),
             }
         }

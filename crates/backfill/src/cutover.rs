@@ -109,7 +109,10 @@ impl Ledger {
                 return Err(damaged(place.shown(&part)));
             }
             let counts = found.manifest().parts.iter().map(|part| part.counts);
-            if counts.fold(0, |sum, counts| sum + counts.kept + counts.skipped) == 0 {
+            if counts
+                .fold(0, |sum, counts| sum + counts.kept + counts.skipped + counts.rejected_before)
+                == 0
+            {
                 alone.insert(name);
             }
         }

@@ -72,6 +72,16 @@ pub enum BackfillErrorKind {
         /// The share that may be.
         limit: f64,
     },
+    /// More messages of a stream were refused than may be.
+    #[error("{refused} of the last {messages} messages were refused, more than {} per cent", (limit * 1e4).round() / 100.0)]
+    TooManyRefused {
+        /// Messages that were refused, or have no answer.
+        refused: u64,
+        /// Messages that were looked at.
+        messages: u64,
+        /// The share that may be.
+        limit: f64,
+    },
     /// A gate of the cutover refused.
     #[error("{0}")]
     Gate(String),

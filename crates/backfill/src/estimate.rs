@@ -18,7 +18,7 @@ use crate::{
     generation::Generation,
     inputs::EnrichedRows,
     job::{Job, ProjectJob},
-    select::Choice,
+    select::{Choice, Why},
 };
 use sample::{EmptyPart, Sample};
 
@@ -174,6 +174,9 @@ impl Job {
                         }
                         Choice::Skip(why) => {
                             *told.skipped.entry(why.as_str()).or_default() += 1;
+                        }
+                        Choice::StayRejected(_) => {
+                            *told.skipped.entry(Why::Failed.as_str()).or_default() += 1;
                         }
                         Choice::Reject(reason) => {
                             *told.rejected.entry(reason.kind).or_default() += 1;

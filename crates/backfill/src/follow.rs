@@ -8,8 +8,10 @@
 //! server is told nothing of the position.
 
 mod arrivals;
+mod begin;
 mod head;
 mod job;
+mod lately;
 mod made;
 mod outbox;
 mod report;

@@ -90,6 +90,9 @@ pub struct Counts {
     pub skipped: u64,
     /// Without an answer, with a reason.
     pub rejected: u64,
+    /// Of those, rejected before and not looked at now: their reasons stay.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub rejected_before: u64,
 }
 
 /// The version of the format of generations.
@@ -139,6 +142,7 @@ impl std::ops::AddAssign for Counts {
         self.kept += other.kept;
         self.skipped += other.skipped;
         self.rejected += other.rejected;
+        self.rejected_before += other.rejected_before;
     }
 }
 
@@ -377,6 +381,12 @@ fn with_stamp(batch: RecordBatch) -> Result<RecordBatch, BackfillError> {
         let kind = BackfillErrorKind::Damaged("a part".into());
         BackfillError::new("read an enrichment", kind).because(error)
     })
+}
+
+/// Whether a count is not written down: an older `mesh` does not know it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+pub(crate) const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 fn empty() -> SchemaRef {

@@ -1,7 +1,7 @@
 //! A backfill that is ready to be measured or run: its plan, and all that its chunks need.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
 };
@@ -20,11 +20,11 @@ use crate::{
     columns::PredictionColumns,
     follow::{Tail, is_arrival},
     generation::Generation,
-    inputs::text_in,
-    keys::{FileStamp, KeyHash},
+    keys::FileStamp,
     place::Place,
     plan::{Only, PLAN_FORMAT, Plan, ProjectPlan},
     pointer::Current,
+    rejects::Rejects,
     remote::{Remote, Service},
     survey::Survey,
     takes::{columns_of, in_order, read_live, taken, tells},
@@ -95,8 +95,8 @@ pub(crate) struct ProjectJob {
     pub(crate) takes: BTreeSet<String>,
     /// The fields that it does without, each with what it would take: nothing is told of that here.
     pub(crate) without: BTreeMap<String, String>,
-    /// Keys of what the base rejected.
-    pub(crate) failed: HashSet<KeyHash>,
+    /// What the base rejected.
+    pub(crate) failed: Rejects,
     /// Where its generation is kept.
     pub(crate) place: Place,
     pub(crate) limits: BackfillTable,
@@ -392,8 +392,8 @@ impl ProjectJob {
         let base = base.filter(|base| {
             base.manifest().columns == told && base.manifest().key_column == *key.name()
         });
-        let failed = match base.as_ref().map(rejected_keys).transpose() {
-            Err(_) if needless => HashSet::new(),
+        let failed = match base.as_ref().map(Rejects::of).transpose() {
+            Err(_) if needless => Rejects::default(),
             failed => failed?.unwrap_or_default(),
         };
         let plan = ProjectPlan {
@@ -463,19 +463,6 @@ pub(crate) fn open_live(
         Some(tail) => found.with_tail(tail, &archive.stamps()),
         None => found,
     })
-}
-
-fn rejected_keys(base: &Generation) -> Result<HashSet<KeyHash>, BackfillError> {
-    let mut keys = HashSet::new();
-    for at in 0..base.manifest().parts.len() {
-        let Some(rejects) = base.rejects(at)? else { continue };
-        for row in 0..rejects.num_rows() {
-            if let Some(key) = text_in(&rejects, &base.manifest().key_column, row) {
-                keys.insert(KeyHash::of(&key));
-            }
-        }
-    }
-    Ok(keys)
 }
 
 fn no_column(archive: &OpenArchive, schema: &SchemaRef, column: &str, what: &str) -> BackfillError {

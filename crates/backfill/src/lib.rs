@@ -38,6 +38,7 @@ mod plan;
 mod pointer;
 mod publication;
 mod rejected;
+mod rejects;
 mod remote;
 mod run;
 mod select;

@@ -6,7 +6,8 @@ use crate::{BackfillError, BackfillErrorKind, Counts, Only, job::Job};
 
 /// Refuses if more rows of a project were rejected than may be, as soon as `least` rows are known.
 /// The share is that of all rows that the enrichment has or would have: a few that are done later,
-/// and those that are rejected each time, do not weigh more than they are.
+/// and those that are rejected each time, do not weigh more than they are. What was rejected before
+/// and is not looked at now is no fault of this run.
 ///
 /// Doing rejected rows again makes them no more: then only a limit that somebody names stops it.
 pub(crate) fn check(
@@ -21,7 +22,7 @@ pub(crate) fn check(
             Only::Rejected => named,
             _ => Some(named.unwrap_or(project.limits.max_rejected)),
         };
-        let (rows, rejected) = (counts.would_have(), counts.rejected);
+        let (rows, rejected) = (counts.would_have(), counts.rejected_now());
         if let Some(limit) = limit.filter(|limit| rows >= least && counts.share() > *limit) {
             let kind = BackfillErrorKind::TooManyRejected { rejected, rows, limit };
             let action = format!("enrich the archive by {}", project.plan.project);
@@ -40,10 +41,15 @@ impl Counts {
         self.enriched + self.kept + self.rejected
     }
 
-    /// The share of rejected ones among them.
+    /// Rows that were looked at and rejected.
+    pub(crate) const fn rejected_now(&self) -> u64 {
+        self.rejected.saturating_sub(self.rejected_before)
+    }
+
+    /// The share of those that are rejected now among them.
     #[expect(clippy::cast_precision_loss, reason = "a share of rows")]
     fn share(&self) -> f64 {
-        self.rejected as f64 / self.would_have().max(1) as f64
+        self.rejected_now() as f64 / self.would_have().max(1) as f64
     }
 }
 
@@ -57,6 +63,9 @@ mod tests {
         assert!((counts.share() - 0.005).abs() < 1e-12, "{}", counts.share());
         let counts = Counts { skipped: 71, enriched: 13, rejected: 16, ..Counts::default() };
         assert!(counts.share() > 0.55, "rows that are not to be done do not count");
+        let counts =
+            Counts { enriched: 90, rejected: 70, rejected_before: 70, ..Counts::default() };
+        assert!(counts.share() < 1e-12, "those of before are no fault of this run");
         assert!(Counts::default().share() < 1e-12);
     }
 }

@@ -1,6 +1,6 @@
 //! What becomes of each document: answered anew, kept, left alone, or rejected.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use arrow_array::{Array, BooleanArray, StringArray};
 use mesh_archive::Unusable;
@@ -10,8 +10,8 @@ use crate::{
     answers::Reason,
     columns::{INPUT_DIGEST, MODEL_DIGEST},
     generation::Found,
-    keys::KeyHash,
     plan::Only,
+    rejects::{DOUBLE_KEY, RejectAt, Rejects},
 };
 
 /// What becomes of a document.
@@ -23,6 +23,8 @@ pub(crate) enum Choice {
     Keep(usize, Why),
     /// Nothing was told of it, and nothing is to be told.
     Skip(Why),
+    /// It was rejected before, for a reason that stays: it is not to be done.
+    StayRejected(RejectAt),
     /// It cannot be answered.
     Reject(Reason),
 }
@@ -81,6 +83,8 @@ pub(crate) struct Documents<'a> {
     pub(crate) selected: Option<&'a BooleanArray>,
     /// The digest of what one would be asked; nothing if that is not known yet.
     pub(crate) input: &'a dyn Fn(usize) -> Option<String>,
+    /// Whether one without an answer may have been rejected before it had its key.
+    pub(crate) nameless: &'a dyn Fn(usize) -> bool,
 }
 
 /// How a project chooses.
@@ -88,8 +92,8 @@ pub(crate) struct Chooser<'a> {
     /// The digest of what answers now.
     pub(crate) digest: &'a str,
     pub(crate) only: Only,
-    /// Keys of what was rejected before.
-    pub(crate) failed: &'a HashSet<KeyHash>,
+    /// What was rejected before.
+    pub(crate) failed: &'a Rejects,
 }
 
 impl Chooser<'_> {
@@ -121,22 +125,22 @@ impl Chooser<'_> {
             };
             if (documents.double)(at) {
                 return Choice::Reject(Reason {
-                    kind: "double-key".into(),
+                    kind: DOUBLE_KEY.into(),
                     detail: format!("an earlier document has the key `{key}`"),
                 });
             }
             let row = before.rows.get(at).copied().flatten();
-            let failed =
-                row.is_none() && !self.failed.is_empty() && self.failed.contains(&KeyHash::of(key));
+            let failed = if row.is_none() { self.failed.find(key) } else { None };
+            let again = || failed.is_some() || (row.is_none() && (documents.nameless)(at));
             let why = match row {
                 _ if documents.selected.is_some_and(|all| !(all.is_valid(at) && all.value(at))) => {
                     Why::NotSelected
                 }
-                _ if self.only == Only::Rejected && !failed => Why::NotRejected,
+                _ if self.only == Only::Rejected && !again() => Why::NotRejected,
                 Some(row) if digest(row).is_none() => Why::Unstamped,
                 Some(row) if digest(row) == Some(self.digest) => input(row, at),
                 Some(_) => Why::OlderVersion,
-                None if failed => Why::Failed,
+                None if failed.is_some() => Why::Failed,
                 None => Why::Unstamped,
             };
             let left = match why {
@@ -144,10 +148,11 @@ impl Chooser<'_> {
                 Why::SameVersion | Why::InputUnknown => self.only != Only::All,
                 _ => false,
             };
-            match (left, row) {
-                (true, Some(row)) => Choice::Keep(row, why),
-                (true, None) => Choice::Skip(why),
-                (false, _) => Choice::Enrich(why),
+            match (left, row, failed) {
+                (true, Some(row), _) => Choice::Keep(row, why),
+                (true, None, Some(failed)) => Choice::StayRejected(failed),
+                (true, None, None) => Choice::Skip(why),
+                (false, ..) => Choice::Enrich(why),
             }
         };
         (0..documents.keys.len()).map(choose).collect()

@@ -104,12 +104,15 @@ impl Chunk {
             let pending = others().any(|other| other.pending.contains(&at));
             (!pending).then(|| requests.hash(at).to_string())
         };
+        let file = job.files.get(self.span.file).map_or("", |file| file.name.as_str());
+        let nameless = |at: usize| project.failed.may_hold(file, self.span.first + at as u64);
         let documents = Documents {
             keys: &self.keys,
             broken: &self.broken,
             double: &double,
             selected: selected.as_ref(),
             input: &input,
+            nameless: &nameless,
         };
         let chooser =
             Chooser { digest: &project.plan.digest, only: job.plan.only, failed: &project.failed };

@@ -7,7 +7,7 @@ use mesh_core::{ModelVersion, ProjectName};
 use mesh_stream::Position;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{BackfillError, BackfillErrorKind, Counts, Part, place::Place};
+use crate::{BackfillError, BackfillErrorKind, Counts, Part, generation::is_none, place::Place};
 
 /// The folder of an archive's enrichments that holds what was followed. No project has that name.
 pub(crate) const FOLDER: &str = "_stream";
@@ -59,6 +59,9 @@ pub(super) struct Totals {
     pub(super) documents: u64,
     /// Those that are none.
     pub(super) refused: u64,
+    /// Messages that the stream dropped before they were read, at most. They are none of those.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) missed: u64,
 }
 
 /// What a batch left.

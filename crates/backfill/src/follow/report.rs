@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_core::{ModelVersion, ProjectName};
 use mesh_stream::Position;
@@ -30,6 +30,8 @@ pub struct FollowReport {
     pub projects: BTreeMap<ProjectName, FollowedProject>,
     /// Messages that the stream did not keep until they were read, at most.
     pub missed: u64,
+    /// Projects whose enrichment was rolled back to none: what they tell is kept, and not seen.
+    pub unseen: BTreeSet<ProjectName>,
     /// Messages that were left, about.
     pub behind: u64,
     /// How long it took, in seconds.
@@ -60,6 +62,8 @@ pub struct Followed {
     pub documents: u64,
     /// Those that are none.
     pub refused: u64,
+    /// Messages that the stream dropped before they were read, at most: they are none of those.
+    pub missed: u64,
     /// Messages that are no documents, the last ones first.
     pub refusals: Vec<Refused>,
     /// By project, documents that have no answer, the last ones first.
@@ -88,6 +92,7 @@ impl OpenArchive {
             messages: head.totals.messages,
             documents: head.totals.documents,
             refused: head.totals.refused,
+            missed: head.totals.missed,
             refusals: Vec::new(),
             rejects: BTreeMap::new(),
         };

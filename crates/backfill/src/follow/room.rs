@@ -1,5 +1,9 @@
 //! The live enrichments that what is followed stands beside.
 
+use std::collections::BTreeSet;
+
+use mesh_core::ProjectName;
+
 use crate::{
     BackfillError, Ledger, OpenArchive,
     generation::{GENERATION_FORMAT, Generation, GenerationManifest, MANIFEST},
@@ -8,12 +12,19 @@ use crate::{
 
 impl Ledger {
     /// Gives each project that has no live enrichment one of no rows, beside which what is
-    /// followed is seen.
-    pub(super) fn make_room(&self, archive: &OpenArchive, job: &Job) -> Result<(), BackfillError> {
+    /// followed is seen. `tellers` had one when they told of what was followed before: it was
+    /// rolled back, and comes again by a cutover only.
+    pub(super) fn make_room(
+        &self,
+        archive: &OpenArchive,
+        job: &Job,
+        tellers: &BTreeSet<ProjectName>,
+    ) -> Result<(), BackfillError> {
         let current = archive.current()?;
         let missing: Vec<_> = job
             .projects
             .iter()
+            .filter(|project| !tellers.contains(&project.plan.project))
             .filter(|project| current.generation(project.plan.project.as_str()).is_none())
             .collect();
         if missing.is_empty() {

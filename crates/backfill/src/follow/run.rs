@@ -1,7 +1,7 @@
 //! Following a stream: batch after batch, each whole or not at all.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::{Duration, Instant},
 };
 
@@ -18,8 +18,10 @@ use crate::{
     follow::{
         ASIDE, FOLDER, FollowReport, FollowedProject,
         arrivals::{Arrivals, Form, Refused},
+        begin::{begin, missed, tellers},
         documents,
         head::{Batch, Head, Target, Told, keys_name, refused_name},
+        lately::Lately,
         made::make,
         outbox,
         seen::{self, Seen},
@@ -75,6 +77,9 @@ pub struct FollowLimits {
     pub count: Option<u64>,
     /// Threads that answer.
     pub threads: usize,
+    /// The share of the messages that came last that may be refused; without it what the manifests
+    /// say. The batch that brings it above that is left in the stream.
+    pub max_rejected: Option<f64>,
     /// Begins with the first message, though the stream or another was followed already.
     pub anew: bool,
 }
@@ -87,6 +92,11 @@ struct Follower<'a> {
     ledger: &'a Ledger,
     follow: Follow<'a>,
     archive: OpenArchive,
+    /// Whether each project has an enrichment beside which readers see what it tells, or is to have
+    /// none.
+    has_room: bool,
+    /// The projects that told of documents before this follower.
+    tellers: BTreeSet<ProjectName>,
     /// Where documents are kept; nowhere if only their keys are.
     kept: Option<Place>,
     form: Form,
@@ -99,6 +109,7 @@ struct Follower<'a> {
     prefix: String,
     /// The ids of what was published by a follower whose position is lost.
     known: HashSet<String>,
+    lately: Lately,
     report: FollowReport,
 }
 
@@ -109,6 +120,8 @@ struct Plan {
     messages: u64,
     documents: u64,
     outgoing: Vec<Outgoing>,
+    /// Messages before the last one that the stream dropped before they were read, at most.
+    missed: u64,
 }
 
 impl Ledger {
@@ -139,17 +152,18 @@ impl<'a> Follower<'a> {
         let started = Instant::now();
         let (archive, kept) =
             follow.archive.open_to_follow(follow.keep, &ledger.runtime, follow.watch.cancel)?;
-        let (head, missed) = begin(&archive, &mut follow)?;
+        let (head, gone) = begin(&archive, &mut follow)?;
         let form = if kept.is_some() { Form::of(&archive.table)? } else { Form::Jsonl };
         let key = form.key(&archive.manifest.archive.key)?;
         let enrichers = std::mem::take(&mut follow.enrichers);
         let job = Job::of_arrivals(archive.clone(), enrichers, &key)?;
         if kept.is_some() {
-            ledger.make_room(&archive, &job)?;
+            ledger.fits(&archive, &job)?;
         }
+        let batches = head.batches(&archive.place)?;
         let place = archive.place.below(FOLDER);
         let mut files = Vec::new();
-        for batch in head.batches(&archive.place)?.iter().filter(|batch| batch.keys) {
+        for batch in batches.iter().filter(|batch| batch.keys) {
             files.extend(place.get(&keys_name(batch.number))?);
         }
         let seen = Seen::of(&archive.table, key.name(), &files, follow.watch)?;
@@ -157,12 +171,14 @@ impl<'a> Follower<'a> {
         let answers = AnswerLog::open(&ledger.scratch.join(format!("follow-{name}.answers")))?;
         let source = Digest::of(head.source.as_bytes());
         let prefix = format!("mesh:{name}:{}", source.short());
-        let report = FollowReport { archive: name, missed, ..FollowReport::default() };
+        let report = FollowReport { archive: name, missed: gone, ..FollowReport::default() };
         tracing::debug!(seconds = started.elapsed().as_secs_f64(), "ready to follow");
         Ok(Self {
             ledger,
             follow,
             archive,
+            has_room: kept.is_none(),
+            tellers: tellers(&batches),
             kept,
             form,
             key,
@@ -172,6 +188,7 @@ impl<'a> Follower<'a> {
             head,
             prefix,
             known: HashSet::new(),
+            lately: Lately::default(),
             report,
         })
     }
@@ -248,7 +265,7 @@ impl<'a> Follower<'a> {
         }
         self.glance(task.as_ref())?;
         drop(task);
-        self.tell_projects();
+        self.tell_projects()?;
         self.report.seconds = started.elapsed().as_secs_f64();
         Ok(self.report)
     }
@@ -290,8 +307,15 @@ impl<'a> Follower<'a> {
             arrivals.refused.extend(refused);
             outgoing.retain(|message| !self.known.contains(&message.id));
         }
+        let max_rejected = self.follow.limits.max_rejected;
+        self.lately.check(&self.job, messages.len(), &arrivals.refused, &made, max_rejected)?;
+        let missed = missed(self.follow.source.as_mut(), &self.head.position, messages)?;
+        if !self.has_room && arrivals.rows() > 0 {
+            self.ledger.make_room(&self.archive, &self.job, &self.tellers)?;
+            self.has_room = true;
+        }
         let plan = self.write(number, messages, &arrivals, &made, outgoing)?;
-        self.commit(plan)
+        self.commit(Plan { missed, ..plan })
     }
 
     /// Writes all of a batch that the commit makes seen.
@@ -336,7 +360,7 @@ impl<'a> Follower<'a> {
         let mut position = self.head.position.clone();
         messages.iter().for_each(|message| position.reach(message));
         let messages = messages.len() as u64;
-        Ok(Plan { batch, position, messages, documents, outgoing })
+        Ok(Plan { batch, position, messages, documents, outgoing, missed: 0 })
     }
 
     /// The parts of a batch; of documents that are not kept, only what became of them is told.
@@ -381,7 +405,7 @@ impl<'a> Follower<'a> {
 
     /// Makes a batch done, and does what follows from that.
     fn commit(&mut self, plan: Plan) -> Result<(), BackfillError> {
-        let Plan { batch, position, messages, documents, outgoing } = plan;
+        let Plan { batch, position, messages, documents, outgoing, missed } = plan;
         let before = self.head.batch;
         for (project, told, counts) in batch.counts() {
             let all = self.report.projects.entry(project.clone()).or_insert(FollowedProject {
@@ -391,11 +415,17 @@ impl<'a> Follower<'a> {
             all.version = told.version;
             all.counts += counts;
         }
+        if self.report.batches == 0 {
+            // What it began with is told of the first batch.
+            self.report.missed = 0;
+        }
+        self.report.missed += missed;
         self.report.messages += messages;
         self.report.documents += documents;
         self.report.refused += batch.refused;
         self.report.batches += 1;
         self.head.totals.messages += messages;
+        self.head.totals.missed += missed;
         self.head.totals.documents += documents;
         self.head.totals.refused += batch.refused;
         self.head.position = position;
@@ -429,37 +459,20 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn tell_projects(&mut self) {
+    fn tell_projects(&mut self) -> Result<(), BackfillError> {
+        let live = self.archive.current()?;
         for project in &self.job.projects {
             let plan = &project.plan;
             let told = self.report.projects.entry(plan.project.clone());
             let counts = generation::Counts::default();
             told.or_insert(FollowedProject { version: plan.version, counts });
+            let told = self.has_room || self.tellers.contains(&plan.project);
+            if self.kept.is_some() && told && live.generation(plan.project.as_str()).is_none() {
+                self.report.unseen.insert(plan.project.clone());
+            }
         }
+        Ok(())
     }
-}
-
-/// What was followed before, or a beginning; and how many messages are gone since, at most.
-fn begin(archive: &OpenArchive, follow: &mut Follow<'_>) -> Result<(Head, u64), BackfillError> {
-    archive.claim()?;
-    let source = follow.source.identity().to_owned();
-    let Some(mut head) = Head::read(&archive.place)? else { return Ok((Head::new(&source), 0)) };
-    if follow.limits.anew {
-        head.source = source;
-        head.position = Position::default();
-        return Ok((head, 0));
-    }
-    if head.source == source {
-        let gone = follow.source.ahead(&head.position)?.gone;
-        if gone > 0 {
-            tracing::warn!(messages = gone, "the stream no longer keeps what comes next");
-        }
-        return Ok((head, gone));
-    }
-    let what = format!("it followed {} until now, and this is {source}", head.source);
-    let help = "name the stream that it followed; or let it begin with this one from its first \
-                message, `--anew`: documents whose keys are known are refused";
-    Err(BackfillError::usage("follow the stream", what, help))
 }
 
 fn lines(refused: &[Refused]) -> Bytes {

@@ -54,7 +54,7 @@ impl Keep<'_> {
                     let told = serde_json::to_value(&parts).unwrap_or(Value::Null);
                     fresh.push(ChunkRecord { chunk, counts: told, seconds });
                     done.insert(chunk, parts);
-                    let rejected: u64 = counts.iter().map(|counts| counts.rejected).sum();
+                    let rejected: u64 = counts.iter().map(Counts::rejected_now).sum();
                     if rejected > 0 {
                         task.note(&format!("{rejected} rejected"));
                     }

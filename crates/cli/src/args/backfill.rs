@@ -74,7 +74,8 @@ Nothing changes for readers until `mesh backfill cutover`. Ctrl-C pauses.")]
     #[command(after_help = "Examples:
   mesh backfill retry 3
 
-It does not stop for rows that are rejected again, unless --max-rejected is given.")]
+It does not stop for rows that are rejected again, unless --max-rejected is given. Rows that had no
+key when they were rejected are done as well.")]
     Retry {
         /// The backfill
         id: i64,
@@ -255,6 +256,10 @@ pub(crate) struct BackfillFollow {
     /// Threads that answer; else one per core
     #[arg(long, env = "MESH_THREADS", value_parser = threads)]
     pub(crate) threads: Option<usize>,
+    /// The share of the last 1000 messages that may be refused; above it follow stops, and leaves the
+    /// batch in the stream. Else `max_rejected` in [backfill] of each project
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) max_rejected: Option<f64>,
     /// Begin with the first message, though this stream or another was followed already: documents
     /// whose keys are known are refused
     #[arg(long)]

@@ -278,7 +278,7 @@ pub struct BackfillTable {
     /// Names of an enrichment's columns that are not those of the prediction:
     /// `{ label = "topic" }`.
     pub columns: BTreeMap<String, String>,
-    /// The share of rows that may be rejected; above it a run stops.
+    /// The share of rows that may be rejected; above it a run or a follower stops.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_rejected: f64,
     /// What the difference to the enrichment before may be at most, for a cutover: `flips` (the

@@ -43,6 +43,7 @@ impl Desk<'_> {
                 until_idle: options.until_idle,
                 count: options.count,
                 threads: self.context.run_options(options.threads).threads,
+                max_rejected: options.max_rejected,
                 anew: options.anew,
             };
             self.ledger.follow(Follow {
@@ -71,7 +72,7 @@ impl Desk<'_> {
             (true, Some(followed)) => output::json(followed),
             (true, None) => output::json(&json!({
                 "source": null, "target": null, "position": null, "messages": 0, "documents": 0,
-                "refused": 0, "refusals": [], "rejects": {},
+                "refused": 0, "missed": 0, "refusals": [], "rejects": {},
             })),
             (false, Some(followed)) => show::arrivals(archive, followed),
             (false, None) => output::line(format!("nothing was followed into {archive}")),

@@ -127,6 +127,13 @@ pub(super) fn followed(report: &FollowReport) {
         let missed = HumanCount(report.missed);
         output::line(format!("the stream no longer kept up to {missed} messages that came before"));
     }
+    for project in &report.unseen {
+        let archive = &report.archive;
+        output::line(format!(
+            "{project} was rolled back, and what it tells is not seen: `mesh backfill run {archive} \
+             {project} --cutover` makes it live"
+        ));
+    }
     let rejected: u64 = report.projects.values().map(|project| project.counts.rejected).sum();
     if report.refused + rejected > 0 {
         let refused =
@@ -148,6 +155,10 @@ pub(super) fn arrivals(archive: &str, followed: &Followed) {
         counted(followed.documents, "document", "documents"),
         HumanCount(followed.refused)
     ));
+    if followed.missed > 0 {
+        let missed = counted(followed.missed, "message", "messages");
+        output::line(format!("the stream no longer kept up to {missed} when they were to be read"));
+    }
     if let Some(target) = &followed.target {
         output::line(format!("published to {target}"));
     }
@@ -269,7 +280,8 @@ fn told(counts: &Counts) -> String {
         ("enriched", counts.enriched),
         ("kept", counts.kept),
         ("left", counts.skipped),
-        ("rejected", counts.rejected),
+        ("rejected", counts.rejected.saturating_sub(counts.rejected_before)),
+        ("rejected before", counts.rejected_before),
     ];
     let told: Vec<String> = parts
         .iter()

@@ -144,13 +144,16 @@ at any moment: the same command goes on where it stopped, with nothing lost and 
     /// Write documents and their live enrichments to one file
     #[command(after_help = "Examples:
   mesh backfill export packages --output enriched.parquet
-  mesh backfill export packages ner --output enriched.jsonl")]
+  mesh backfill export packages ner --output enriched.jsonl
+  mesh backfill export packages --output enriched.csv
+
+Lists and structs are JSON in a CSV. `<project>.rejected` tells why nothing is told of a document.")]
     Export {
         /// The archive
         archive: String,
         /// The projects; else all that have one
         projects: Vec<ProjectName>,
-        /// A .parquet or .jsonl file
+        /// A .parquet, .jsonl or .csv file
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
     },

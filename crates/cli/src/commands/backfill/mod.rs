@@ -433,6 +433,10 @@ impl Desk<'_> {
             output.display(),
             if told.is_empty() { "nothing is live".into() } else { told.join(", ") }
         );
+        let renamed = exported.renamed.iter().map(|(own, name)| {
+            format!("\nits own column `{own}` is `{name}` there: a project has that name")
+        });
+        let text: String = std::iter::once(text).chain(renamed).collect();
         self.say(json!(exported), &text);
         Ok(ExitCode::SUCCESS)
     }
@@ -442,9 +446,12 @@ impl Desk<'_> {
         let archives = ArchiveFile::all(self.workspace.root())?.into_iter().flatten();
         for archive in archives {
             if archive.holds(file) {
-                let what =
-                    format!("{} is among the documents of {}", file.display(), archive.name());
-                return Err(CliError::usage(what, "name a file elsewhere: they are never changed"));
+                let action = format!(
+                    "write {}: it is among the documents of {}, which are never changed",
+                    file.display(),
+                    archive.name()
+                );
+                return Err(CliError::usage(action, "name a file elsewhere"));
             }
         }
         Ok(())

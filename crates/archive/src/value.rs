@@ -293,7 +293,11 @@ mod tests {
             ),
             (Arc::new(BinaryArray::from_vec(vec![b"ab"])), Some("ab"), Some(r#""ab""#)),
             (Arc::new(BinaryArray::from_vec(vec![b"\xff"])), None, None),
-            (Arc::new(of("a", Arc::new(BinaryArray::from_vec(vec![b"x"])))), Some("{a: 78}"), Some(r#"{"a":"eA=="}"#)),
+            (
+                Arc::new(of("a", Arc::new(BinaryArray::from_vec(vec![b"x"])))),
+                Some("{a: 78}"),
+                Some(r#"{"a":"eA=="}"#),
+            ),
             (
                 Arc::new(time()),
                 Some("1970-01-01T00:00:01.500"),

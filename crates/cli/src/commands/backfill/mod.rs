@@ -191,8 +191,13 @@ impl Desk<'_> {
         let threads = self.context.run_options(options.threads).threads;
         let estimate = block_in_place(|| job.estimate(threads, self.watch()))?;
         if self.context.global.json {
-            output::json(&estimate);
+            let mut told = json!(estimate);
+            if let Some(told) = told.as_object_mut() {
+                told.insert("passed_over".into(), json!(job.passed_over()));
+            }
+            output::json(&told);
         } else {
+            show::passed_over(job.passed_over());
             show::estimate(&estimate, &options.rows);
         }
         Ok(ExitCode::SUCCESS)

@@ -116,7 +116,8 @@ impl OpenArchive {
         }
         let schema = self.table.schema()?;
         let documents = Documents::of(&schema, &live, format);
-        let mut file = Output::create(output, format)?;
+        let rejected = live.iter().map(|live| live.named(REJECTED)).collect();
+        let mut file = Output::create(output, format)?.without_nulls_of(rejected);
         let mut exported = Exported {
             rows: 0,
             enriched: live.iter().map(|live| (live.project.clone(), 0)).collect(),

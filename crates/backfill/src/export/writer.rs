@@ -28,6 +28,8 @@ pub(super) struct Output {
     path: PathBuf,
     unfinished: NamedTempFile,
     rows: Rows,
+    /// The columns that objects of JSON do without where they are null.
+    sparse: Vec<String>,
 }
 
 /// How rows become bytes.
@@ -64,7 +66,13 @@ impl Output {
             Format::Jsonl => Rows::Jsonl(file()?),
             Format::Csv | Format::Tsv => Rows::Csv(file()?, Header::Due),
         };
-        Ok(Self { path: path.to_owned(), unfinished, rows })
+        Ok(Self { path: path.to_owned(), unfinished, rows, sparse: Vec::new() })
+    }
+
+    /// The same, where objects of JSON do without some columns that are null, as those that are
+    /// published do.
+    pub(super) fn without_nulls_of(self, sparse: Vec<String>) -> Self {
+        Self { sparse, ..self }
     }
 
     /// Adds rows. The first ones tell the columns, also if there are none of them.
@@ -91,7 +99,7 @@ impl Output {
             }
             Rows::Jsonl(file) => {
                 let rows = 0..batch.num_rows();
-                rows.map(|row| json_line(batch, row))
+                rows.map(|row| json_line(batch, row, &self.sparse))
                     .try_for_each(|line| file.write_all(line.as_bytes()).map_err(fail))
             }
             Rows::Csv(file, header) => {
@@ -114,7 +122,7 @@ impl Output {
 
     /// Puts the file in its place.
     pub(super) fn finish(self) -> Result<(), BackfillError> {
-        let Self { path, unfinished, rows } = self;
+        let Self { path, unfinished, rows, .. } = self;
         match rows {
             Rows::Parquet(Some(writer)) => {
                 writer.close().map(drop).map_err(|error| unwritable(&path, error))?;
@@ -129,15 +137,19 @@ impl Output {
 }
 
 /// A row as an object of JSON.
-fn json_line(batch: &RecordBatch, row: usize) -> String {
+fn json_line(batch: &RecordBatch, row: usize, sparse: &[String]) -> String {
     let mut line = String::from("{");
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let value = json_of(column.as_ref(), field, row);
+        if value.is_none() && sparse.contains(field.name()) {
+            continue;
+        }
         if line.len() > 1 {
             line.push(',');
         }
         line.push_str(&Value::String(field.name().clone()).to_string());
         line.push(':');
-        line.push_str(json_of(column.as_ref(), field, row).as_deref().unwrap_or("null"));
+        line.push_str(value.as_deref().unwrap_or("null"));
     }
     line.push_str("}\n");
     line

@@ -74,9 +74,10 @@ fn no_file_is_written_among_documents() {
     archive(&workspace, "all", "all");
     workspace.mesh(["backfill", "run", "mail", "reviews", "--cutover"]).ok();
     let before = workspace.read("mail.jsonl");
-    for to in ["mail.jsonl", "./mail.jsonl", "all/new.jsonl", "all/a.jsonl"] {
+    for to in ["mail.jsonl", "./mail.jsonl", "all/new.jsonl", "all/a.jsonl", "all"] {
         let refused = workspace.mesh(["backfill", "export", "mail", "--output", to]);
-        fails(refused, "is among the documents of");
+        let refused = fails(refused, "is among the documents of");
+        fails(refused, &format!("failed to write {to}: it is"));
         let refused = workspace.mesh(["backfill", "diff", "1", "--html", to]);
         fails(refused, "is among the documents of");
     }

@@ -276,6 +276,29 @@ fn what_a_cluster_needs_and_has_not_is_told() {
     ran.code(1).tells(["failed to start the scheduler at", "choose another by --listen"]);
 }
 
+#[test]
+fn a_cluster_whose_executors_are_gone_says_so_and_goes_on_with_a_new_one() {
+    let workspace = with_archive(600);
+    let mut cluster = Cluster::start(&[]);
+    let log = workspace.path("run.log");
+    // Both go before the run begins: their scheduler does not know it yet.
+    let until_ready = cluster.run(&workspace, &[]);
+    until_ready.ok();
+    cluster.kill(2);
+    cluster.kill(1);
+    let mut command = cluster.command(&workspace, &["--all-rows"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    let told = || fs::read_to_string(&log).unwrap();
+    until("it says so", || told().contains("its scheduler has no executors"));
+    assert!(told().contains(&format!("`mesh cluster executor --scheduler {}`", cluster.url())));
+    cluster.executor();
+    assert_eq!(wait(&mut child), 0, "{}", told());
+    assert_eq!(told().matches("has done nothing").count(), 1, "{}", told());
+    workspace.mesh(["backfill", "cutover", "2"]).ok();
+    assert_eq!(live(&workspace, "mail").len(), 600);
+}
+
 /// What a worker answers to tasks, one after another.
 fn worker(tasks: &[String]) -> Vec<Value> {
     let mut worker = crate::support::mesh();

@@ -12,6 +12,7 @@ mod support;
 
 mod advice;
 mod apart;
+mod archives;
 mod backfill;
 mod bad_data;
 mod bad_http;
@@ -23,6 +24,7 @@ mod database;
 mod dedup;
 mod encoders;
 mod entities;
+mod export;
 mod faults;
 mod follow;
 mod language;

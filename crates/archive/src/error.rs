@@ -1,6 +1,6 @@
 use std::{error::Error as StdError, io, path::Path};
 
-use mesh_core::{Interrupted, did_you_mean, printable};
+use mesh_core::{Interrupted, bucket_remedy, did_you_mean, printable};
 use mesh_minhash::OptionsError;
 use mesh_postgres::{PostgresError, PostgresErrorKind};
 use miette::Diagnostic;
@@ -110,6 +110,9 @@ pub enum ArchiveErrorKind {
     Interrupted,
 }
 
+/// Endings of files that are compressed as a whole.
+const COMPRESSED: [&str; 7] = ["gz", "zst", "bz2", "xz", "zip", "lz4", "tgz"];
+
 impl ArchiveError {
     pub(crate) fn new(kind: ArchiveErrorKind) -> Self {
         let help = match &kind {
@@ -128,6 +131,20 @@ impl ArchiveError {
             _ => return Self { kind, source: None, help: None },
         };
         Self { kind, source: None, help: Some(help.into()) }
+    }
+
+    /// The name of a file tells no format.
+    pub(crate) fn format(file: &Path) -> Self {
+        let mut error = Self::new(ArchiveErrorKind::Format(file.display().to_string()));
+        let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        if COMPRESSED.contains(&ending.to_ascii_lowercase().as_str()) {
+            error.help = Some(
+                "it is compressed as a whole, which cannot be read from the middle: unpack it, or \
+                 write it as Parquet, which is compressed inside"
+                    .into(),
+            );
+        }
+        error
     }
 
     pub(crate) fn read(file: &Path, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -182,6 +199,9 @@ impl ArchiveError {
 /// What to do about a store that does not give a file.
 fn remedy(error: &object_store::Error) -> &'static str {
     use object_store::Error as Store;
+    if let Some(remedy) = bucket_remedy(error) {
+        return remedy;
+    }
     match error {
         Store::NotFound { .. } => "see that it is there, under that name",
         Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {

@@ -37,8 +37,7 @@ impl Archive {
         let told = || path.display().to_string();
         let about = path.metadata().map_err(|error| ArchiveError::open(path, error))?;
         if !about.is_dir() {
-            let format = Format::of(path)
-                .ok_or_else(|| ArchiveError::new(ArchiveErrorKind::Format(told())))?;
+            let format = Format::of(path).ok_or_else(|| ArchiveError::format(path))?;
             let (files, passed) = (vec![path.to_owned()], Vec::new());
             return Ok(Self { files, folder: None, passed, format });
         }

@@ -70,4 +70,4 @@ pub use format::{Archive, Format};
 pub use pairs::PairWriter;
 pub use read::{Columns, Unusable, Watch};
 pub use table::{KeyRange, Location, Marks, Rows, Span, Table, TableFile};
-pub use value::{is_text, json_of, push_json, push_json_text, text_of};
+pub use value::{bytes_of, is_bytes, is_text, json_of, push_json, push_json_text, text_of};

@@ -32,6 +32,7 @@ pub use marks::{Marks, Span};
 
 use crate::{ArchiveError, ArchiveErrorKind, Format, Unusable};
 use blocks::Blocks;
+use list::Listed;
 use place::{Bucket, Place};
 use plan::Plan;
 use relation::Source;
@@ -52,6 +53,8 @@ struct Inner {
     files: Vec<TableFile>,
     /// Where each of the files is; of a table in a database there are none.
     places: Vec<Place>,
+    /// Names of other files that lie among them.
+    passed: Vec<String>,
     /// The table in a database, if it is one.
     source: Option<Source>,
     format: Format,
@@ -145,7 +148,7 @@ impl Table {
     /// When it is not there, its format is not known, or a folder holds no files, or files of
     /// several formats; when a table in a database has no unique index on its key.
     pub fn open(location: &Location, format: Option<Format>) -> Result<Self, ArchiveError> {
-        let (listed, format) = match location {
+        let Listed { files, format, passed } = match location {
             Location::Local(path) => list::local(path, format)?,
             Location::Objects { store, path, runtime } => {
                 let bucket = Bucket { store: store.clone(), runtime: runtime.clone() };
@@ -157,8 +160,12 @@ impl Table {
                 return Ok(Self::new(files, places, Format::Jsonl, source));
             }
         };
-        let (files, places) = listed.into_iter().unzip();
-        Ok(Self::new(files, places, format, None))
+        let (files, places) = files.into_iter().unzip();
+        let mut table = Self::new(files, places, format, None);
+        if let Some(inner) = Arc::get_mut(&mut table.0) {
+            inner.passed = passed;
+        }
+        Ok(table)
     }
 
     fn new(
@@ -168,7 +175,8 @@ impl Table {
         source: Option<Source>,
     ) -> Self {
         let (own, heads, blocks) = (OnceLock::new(), Mutex::default(), Blocks::default());
-        Self(Arc::new(Inner { files, places, source, format, own, heads, blocks }))
+        let passed = Vec::new();
+        Self(Arc::new(Inner { files, places, passed, source, format, own, heads, blocks }))
     }
 
     /// Whether it may be written while it is read: a table in a database.
@@ -203,6 +211,20 @@ impl Table {
         &self.0.files
     }
 
+    /// What lies in the folder and is no file of the table, as its name tells another format or
+    /// none. What is hidden, or begins with `_` as marks of other programs do, is not told.
+    #[must_use]
+    pub fn passed_over(&self) -> &[String] {
+        &self.0.passed
+    }
+
+    /// Whether a column has a type of its own, and is not text whatever it holds: all of Parquet
+    /// but those that are folders.
+    #[must_use]
+    pub fn is_typed(&self, column: &str) -> bool {
+        self.0.format == Format::Parquet && !self.has_folder(column)
+    }
+
     /// The format of its files.
     #[must_use]
     pub fn format(&self) -> Format {
@@ -218,6 +240,7 @@ impl Table {
     /// When the first file cannot be read.
     pub fn schema(&self) -> Result<SchemaRef, ArchiveError> {
         let mut fields = self.own_columns()?.to_vec();
+        fields.retain(|field| !self.has_folder(field.name()));
         let mut known: HashSet<String> = fields.iter().map(|field| field.name().clone()).collect();
         for (name, _) in self.files().iter().flat_map(|file| &file.partitions) {
             if known.insert(name.clone()) {
@@ -259,13 +282,7 @@ impl Table {
             return Ok(self.0.own.get_or_init(|| source.columns()));
         }
         let Some(first) = self.0.places.first() else { return Ok(&[]) };
-        let mut columns = match self.0.format {
-            Format::Parquet => parquet::columns(&parquet::about(first, PageIndexPolicy::Skip)?),
-            format => {
-                let names = text::names(first, format)?;
-                names.iter().map(|name| text::field(name, format)).collect()
-            }
-        };
+        let mut columns = self.columns_of(first)?;
         // Of columns with one name, the first is read.
         let mut known = HashSet::new();
         columns.retain(|field| {
@@ -276,7 +293,45 @@ impl Table {
             }
             is_first
         });
+        self.warn_of_folders()?;
         Ok(self.0.own.get_or_init(|| columns))
+    }
+
+    /// Says of which columns the files' own values are not read, as folders have their names. Of each
+    /// column that is folders, one file is looked at.
+    fn warn_of_folders(&self) -> Result<(), ArchiveError> {
+        let mut seen = HashSet::new();
+        for (file, place) in self.0.files.iter().zip(&self.0.places) {
+            let new: Vec<&String> = file
+                .partitions
+                .iter()
+                .map(|(column, _)| column)
+                .filter(|column| seen.insert(column.as_str()))
+                .collect();
+            if new.is_empty() {
+                continue;
+            }
+            let own = self.columns_of(place)?;
+            for column in new.into_iter().filter(|new| own.iter().any(|own| own.name() == *new)) {
+                let (column, file) = (printable(column), place.told().display());
+                tracing::warn!(
+                    "{file} has a column `{column}` of its own, which is not read: its folder \
+                     `{column}=...` tells it"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns of a file, as it names them.
+    fn columns_of(&self, place: &Place) -> Result<Vec<FieldRef>, ArchiveError> {
+        Ok(match self.0.format {
+            Format::Parquet => parquet::columns(&parquet::about(place, PageIndexPolicy::Skip)?),
+            format => {
+                let names = text::names(place, format)?;
+                names.iter().map(|name| text::field(name, format)).collect()
+            }
+        })
     }
 
     /// Whether the folders of any file are a column of that name.

@@ -3,9 +3,12 @@
 use std::{borrow::Cow, io, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, cast::AsArray, downcast_dictionary_array, make_array};
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use arrow_json::writer::{EncoderOptions, make_encoder};
-use arrow_schema::{DataType, Field};
+use arrow_cast::{
+    base64::{BASE64_STANDARD, Engine},
+    display::{ArrayFormatter, FormatOptions},
+};
+use arrow_json::writer::{Encoder, EncoderFactory, EncoderOptions, NullableEncoder, make_encoder};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef};
 use serde::Serializer as _;
 use serde_json::{
     Serializer,
@@ -46,9 +49,27 @@ pub fn is_text(field: &Field) -> bool {
     matches!(field.data_type(), Utf8 | LargeUtf8 | Utf8View) && !is_json(field)
 }
 
+/// Whether the values of a column are bytes, which may be text or not.
+#[must_use]
+pub fn is_bytes(field: &Field) -> bool {
+    match field.data_type() {
+        DataType::Dictionary(_, values) => is_binary(values),
+        of => is_binary(of),
+    }
+}
+
+/// The value of a row of a column of bytes. `None` if it is null, no such row is there, or the
+/// column is another.
+#[must_use]
+pub fn bytes_of(column: &dyn Array, row: usize) -> Option<&[u8]> {
+    let (column, row) = plain(column, row)?;
+    as_bytes(column, row)
+}
+
 /// The value of a row as JSON: dates and times as strings of RFC 3339 (without a zone, if the
-/// column has none), values inside of lists and structs that are null as `null`. `None` if it is
-/// null, no such row is there, or it has no JSON form: bytes, and numbers that are not finite.
+/// column has none), values inside of lists and structs that are null as `null`; bytes as the text
+/// that they are in UTF-8, inside of lists and structs in Base64. `None` if it is null, no such row
+/// is there, or it has no JSON form: bytes that are no text, and numbers that are not finite.
 /// `field` is that of the column in its batch.
 #[must_use]
 pub fn json_of(column: &dyn Array, field: &Field, row: usize) -> Option<String> {
@@ -63,6 +84,11 @@ pub fn push_json(out: &mut String, column: &dyn Array, field: &Field, row: usize
     match as_str(column, row) {
         Some(json) if is_json(field) => out.push_str(json),
         Some(text) => push_json_text(out, text),
+        None if is_binary(column.data_type()) => {
+            let text = as_bytes(column, row).map(std::str::from_utf8);
+            let Some(Ok(text)) = text else { return false };
+            push_json_text(out, text);
+        }
         None => match encoded(column, row) {
             Some(json) => out.push_str(&json),
             None => return false,
@@ -131,14 +157,40 @@ impl Formatter for Pushed<'_> {
     }
 }
 
+/// Bytes inside of lists and structs, where JSON has nothing for them.
+#[derive(Debug)]
+struct InBase64;
+
+/// A column of bytes, each value to be written in Base64.
+struct Base64<'a>(&'a dyn Array);
+
+impl EncoderFactory for InBase64 {
+    fn make_default_encoder<'a>(
+        &self,
+        _: &'a FieldRef,
+        array: &'a dyn Array,
+        _: &'a EncoderOptions,
+    ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
+        let encoder = || NullableEncoder::new(Box::new(Base64(array)), array.nulls().cloned());
+        Ok(is_binary(array.data_type()).then(encoder))
+    }
+}
+
+impl Encoder for Base64<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let text = BASE64_STANDARD.encode(as_bytes(self.0, row).unwrap_or_default());
+        out.push(b'"');
+        out.extend(text.bytes());
+        out.push(b'"');
+    }
+}
+
 /// A value that is no text as JSON.
 fn encoded(column: &dyn Array, row: usize) -> Option<String> {
-    if holds_binary(column.data_type()) {
-        return None;
-    }
     let value = in_offset(column.slice(row, 1))?;
     let field = Arc::new(Field::new("value", value.data_type().clone(), true));
     let options = EncoderOptions::default().with_explicit_nulls(true);
+    let options = options.with_encoder_factory(Arc::new(InBase64));
     let mut encoder = make_encoder(&field, value.as_ref(), &options).ok()?;
     let mut json = Vec::new();
     encoder.encode(0, &mut json);
@@ -198,21 +250,6 @@ fn is_binary(of: &DataType) -> bool {
     matches!(of, Binary | LargeBinary | BinaryView | FixedSizeBinary(_))
 }
 
-/// Whether bytes are anywhere in values of a type.
-fn holds_binary(of: &DataType) -> bool {
-    match of {
-        DataType::List(inner) | DataType::LargeList(inner) | DataType::Map(inner, _) => {
-            holds_binary(inner.data_type())
-        }
-        DataType::ListView(inner)
-        | DataType::LargeListView(inner)
-        | DataType::FixedSizeList(inner, _) => holds_binary(inner.data_type()),
-        DataType::Struct(fields) => fields.iter().any(|field| holds_binary(field.data_type())),
-        DataType::Dictionary(_, values) => holds_binary(values),
-        of => is_binary(of),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use arrow_array::{
@@ -254,9 +291,13 @@ mod tests {
                 Some("{a: }"),
                 Some(r#"{"a":null}"#),
             ),
-            (Arc::new(BinaryArray::from_vec(vec![b"ab"])), Some("ab"), None),
+            (Arc::new(BinaryArray::from_vec(vec![b"ab"])), Some("ab"), Some(r#""ab""#)),
             (Arc::new(BinaryArray::from_vec(vec![b"\xff"])), None, None),
-            (Arc::new(of("a", Arc::new(BinaryArray::from_vec(vec![b"x"])))), Some("{a: 78}"), None),
+            (
+                Arc::new(of("a", Arc::new(BinaryArray::from_vec(vec![b"x"])))),
+                Some("{a: 78}"),
+                Some(r#"{"a":"eA=="}"#),
+            ),
             (
                 Arc::new(time()),
                 Some("1970-01-01T00:00:01.500"),

@@ -149,8 +149,10 @@ fn folders_are_columns_and_what_is_aside_is_passed_over() {
         (".a.csv", "x\n"),
         ("_SUCCESS", ""),
         ("README.md", "x"),
+        ("lang=en/c.csv.gz", "x"),
     ]);
     let table = table(folder.path());
+    assert_eq!(table.passed_over(), ["README.md", "lang=en/c.csv.gz"]);
     let found: Vec<_> = table.files().iter().map(|file| file.name.as_str()).collect();
     let expected = [
         "lang=__HIVE_DEFAULT_PARTITION__/a.csv",
@@ -172,6 +174,23 @@ fn folders_are_columns_and_what_is_aside_is_passed_over() {
         some(&["en", "one", "1", "en", ""]),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_folder_tells_what_its_files_tell_otherwise() {
+    for (first, others) in [("a.jsonl", "lang=en/b.jsonl"), ("lang=de/a.jsonl", "lang=en/b.jsonl")]
+    {
+        let folder = folder(&[
+            (first, "{\"id\": 1, \"lang\": \"fr\"}\n"),
+            (others, "{\"id\": 2, \"lang\": \"fr\"}\n"),
+        ]);
+        let table = table(folder.path());
+        let schema = table.schema().unwrap();
+        let found: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(found, ["id", "lang"]);
+        let first = if first.contains("de") { "de" } else { "" };
+        assert_eq!(values(&table, &["id", "lang"]), [some(&["1", first]), some(&["2", "en"])]);
+    }
 }
 
 #[test]

@@ -19,12 +19,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
+mod readiness;
+
 use crate::{
     BackfillError, BackfillErrorKind, Part,
     chunk::Work,
     job::Job,
     shared::{Sharing, Task, TaskReport},
 };
+use readiness::{QUIET, Readiness, Silence, away};
 
 /// A cluster, reached by the program that talks to it: tasks go into it, a line each, and their
 /// answers come out.
@@ -36,17 +39,6 @@ pub struct Cluster {
     child: Mutex<Child>,
     input: Mutex<ChildStdin>,
     waiting: Waiting,
-}
-
-/// What tells whether a scheduler has an executor.
-#[derive(Debug)]
-struct Readiness {
-    client: reqwest::Client,
-    /// The address that tells.
-    ready: String,
-    /// The scheduler.
-    url: String,
-    runtime: Handle,
 }
 
 /// Who waits for which answer; nothing once the program has ended.
@@ -84,6 +76,9 @@ pub(crate) struct Handing<'a> {
     queue: Mutex<Queue>,
     /// When a chunk was done last.
     alive: Mutex<Instant>,
+    /// When it was looked last whether the cluster is there, as nothing was done, and whether it was
+    /// said that it is not.
+    looked: Mutex<(Instant, Silence)>,
 }
 
 /// The chunks that are left, how long one takes, and who does them.
@@ -224,7 +219,8 @@ impl<'a> Handing<'a> {
         let task = job.share(&cluster.sharing)?;
         let queue = Mutex::new(Queue { chunks, seconds: None, workers: HashMap::new() });
         let alive = Mutex::new(Instant::now());
-        Ok(Self { cluster, job, progress, stop, task, queue, alive })
+        let looked = Mutex::new((Instant::now(), Silence::Untold));
+        Ok(Self { cluster, job, progress, stop, task, queue, alive, looked })
     }
 
     /// Does one chunk here, by which it is known how long they take.
@@ -359,9 +355,34 @@ impl<'a> Handing<'a> {
                         self.stop.check()?;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.look(),
             }
         }
+    }
+
+    /// Says, once, that nothing is done and why, if nothing was for long as the cluster is not there.
+    fn look(&self) {
+        let idle = lock(&self.alive).elapsed();
+        if idle < QUIET {
+            return;
+        }
+        {
+            let mut looked = lock(&self.looked);
+            if looked.0.elapsed() < QUIET {
+                return;
+            }
+            // Something was done since it was said.
+            if looked.0.elapsed() > idle {
+                looked.1 = Silence::Untold;
+            }
+            looked.0 = Instant::now();
+            if looked.1 == Silence::Told {
+                return;
+            }
+        }
+        let Some(lack) = self.cluster.readiness.lack() else { return };
+        lock(&self.looked).1 = Silence::Told;
+        self.cluster.readiness.warn(lack, idle, PATIENCE);
     }
 
     fn wait(&self, pause: Duration) -> Result<(), BackfillError> {
@@ -385,34 +406,6 @@ fn read(output: ChildStdout, waiting: &Waiting) {
         }
     }
     lock(waiting).take();
-}
-
-impl Readiness {
-    /// Waits until the scheduler has an executor: so long for an executor, and so long for the
-    /// scheduler itself.
-    fn wait(&self, patience: (Duration, Duration), stop: &Cancel) -> Result<(), BackfillError> {
-        let started = Instant::now();
-        loop {
-            let asked = async { self.client.get(&self.ready).send().await };
-            let (why, patience) = match self.runtime.block_on(asked) {
-                Ok(response) if response.status().is_success() => return Ok(()),
-                Ok(_) => ("its scheduler has no executors", patience.0),
-                Err(_) => ("no scheduler answers there", patience.1),
-            };
-            if started.elapsed() >= patience {
-                return Err(away(&self.url, why));
-            }
-            stop.check()?;
-            thread::sleep(BEAT);
-        }
-    }
-}
-
-fn away(url: &str, why: &str) -> BackfillError {
-    BackfillError::new(format!("reach {url}"), BackfillErrorKind::Cluster(why.to_owned())).help(
-        "see that `mesh cluster scheduler` and `mesh cluster executor` run, then resume: what is \
-         done stays done",
-    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -2,33 +2,33 @@
 //! rejected.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fs::File,
-    io::{BufWriter, Write},
+    collections::{BTreeMap, HashSet},
     path::Path,
     sync::Arc,
 };
 
-use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, UInt64Array};
-use arrow_schema::{ArrowError, Field, Schema};
+use arrow_array::{Array, RecordBatch, StringArray, UInt64Array, new_null_array};
+use arrow_schema::{ArrowError, DataType, Field, Schema};
 use arrow_select::take::take;
-use mesh_archive::{ArchiveError, Format, Span, Watch, json_of, text_of};
+use mesh_archive::{ArchiveError, Format, Span, Watch};
 use mesh_core::{ProjectName, Unit};
-use parquet::{
-    arrow::ArrowWriter,
-    basic::{Compression, ZstdLevel},
-    file::properties::WriterProperties,
-};
 use serde::Serialize;
-use serde_json::Value;
+
+mod bytes;
+mod rejected;
+mod writer;
 
 use crate::{
     BackfillError, BackfillErrorKind, OpenArchive,
-    columns::STAMP,
+    columns::{MODEL_VERSION, STAMP},
     generation::{Found, Generation},
     inputs::text_in,
     job::open_live,
+    keys::FileStamp,
 };
+use bytes::Bytes;
+use rejected::{REJECTED, Rejects};
+use writer::Output;
 
 /// What was written.
 #[derive(Debug, Clone, Serialize)]
@@ -37,6 +37,9 @@ pub struct Exported {
     pub rows: u64,
     /// By project, documents that it told something of.
     pub enriched: BTreeMap<String, u64>,
+    /// The columns of the documents that have another name in the file, with that name: what a
+    /// project tells has theirs.
+    pub renamed: BTreeMap<String, String>,
 }
 
 /// A row that was rejected.
@@ -57,18 +60,31 @@ pub struct Rejected {
 /// Documents that are put together at once.
 const SPAN: u64 = 4096;
 
-enum Writer {
-    Parquet(Box<ArrowWriter<BufWriter<File>>>),
-    Jsonl(BufWriter<File>),
+/// What is put beside documents.
+struct Live<'a> {
+    project: String,
+    generation: &'a Generation,
+    /// Its columns as they are kept, each with its field beside the documents.
+    columns: Vec<(String, Field)>,
+    rejects: Rejects<'a>,
+}
+
+/// What documents are read with, and under which names.
+struct Documents {
+    columns: Vec<String>,
+    /// Those that have another name in the file, as what a project tells has theirs.
+    renamed: BTreeMap<String, String>,
+    bytes: Option<Bytes>,
 }
 
 impl OpenArchive {
     /// Writes documents with their live enrichments by some projects (all, if none is named) to a
-    /// Parquet or JSONL file. The columns of a project begin with its name. All of them are of one
-    /// moment, whatever becomes live meanwhile.
+    /// Parquet, JSONL or CSV file. The columns of a project begin with its name; a column of the
+    /// documents that has the name of one is called `documents.` and its name. All of them are of
+    /// one moment, whatever becomes live meanwhile.
     ///
     /// # Errors
-    /// When something cannot be read or written, or a column name is taken.
+    /// When something cannot be read or written.
     pub fn export(
         &self,
         projects: &[ProjectName],
@@ -76,127 +92,107 @@ impl OpenArchive {
         watch: Watch<'_>,
     ) -> Result<Exported, BackfillError> {
         let action = || format!("export the archive {}", self.manifest.archive.name);
-        let format = Format::of(output);
-        if !matches!(format, Some(Format::Parquet | Format::Jsonl)) {
-            let what = format!("{} is no .parquet or .jsonl by its name", output.display());
+        let Some(format) = Output::format(output) else {
+            let what = format!("{} is no .parquet, .jsonl or .csv by its name", output.display());
             return Err(BackfillError::usage(action(), what, "name it so"));
-        }
+        };
         let current = self.current()?;
         let chosen: Vec<&ProjectName> = match projects {
             [] => current.projects.keys().collect(),
             some => some.iter().collect(),
         };
-        let mut live = Vec::new();
+        let mut generations = Vec::new();
         for project in chosen {
             let generation = current.generation(project.as_str()).ok_or_else(|| {
                 let what = format!("it has no live enrichment by {project}");
                 BackfillError::usage(action(), what, "`mesh backfill status` shows what is live")
             })?;
-            live.push((project.to_string(), open_live(self, project.as_str(), generation)?));
+            generations.push((project, open_live(self, project.as_str(), generation)?));
         }
-        let columns: Vec<String> =
-            self.table.schema()?.fields().iter().map(|field| field.name().clone()).collect();
-        let told = live.iter().flat_map(|(project, generation)| names(project, generation));
-        if let Some((_, name)) = told.into_iter().find(|(_, name)| columns.contains(name)) {
-            let what = format!("the column name `{name}` is taken");
-            return Err(BackfillError::usage(action(), what, "rename the archive's column"));
-        }
-        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let fail = |error: std::io::Error| unwritable(output, error);
-        let unfinished =
-            tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(fail)?;
-        let mut writer = None;
-        let mut exported = Exported { rows: 0, enriched: BTreeMap::new() };
         let files = self.stamps();
-        let marks = self.table.scan(
-            std::slice::from_ref(&self.manifest.archive.key),
-            watch,
-            "read the keys",
-            &mut |_| Ok(()),
-        )?;
+        let mut live = Vec::new();
+        for (project, generation) in &generations {
+            live.push(Live::new(project, generation, &files)?);
+        }
+        let schema = self.table.schema()?;
+        let documents = Documents::of(&schema, &live, format);
+        let rejected = live.iter().map(|live| live.named(REJECTED)).collect();
+        let mut file = Output::create(output, format)?.without_nulls_of(rejected);
+        let mut exported = Exported {
+            rows: 0,
+            enriched: live.iter().map(|live| (live.project.clone(), 0)).collect(),
+            renamed: documents.renamed.clone(),
+        };
+        let key = &self.manifest.archive.key;
+        let bytes = documents.bytes.iter().flat_map(Bytes::names).filter(|name| *name != key);
+        let seen: Vec<String> = std::iter::once(key).chain(bytes).cloned().collect();
+        let marks = self.table.scan(&seen, watch, "read the keys", &mut |rows| {
+            documents.bytes.iter().for_each(|bytes| bytes.see(&rows.batch));
+            Ok(())
+        })?;
+        // Of no documents it has the columns all the same.
+        file.write(&self.joined(&documents, vec![RecordBatch::new_empty(schema)], None, &live)?)?;
         let task = watch.progress.begin("export", Some(marks.rows()), Unit::Items);
         for span in marks.spans(SPAN) {
             watch.cancel.check()?;
-            let batch = self.joined(&columns, &span, &live, &files, &mut exported)?;
-            let batch = if format == Some(Format::Parquet) { texts(&batch)? } else { batch };
-            let writer = match &mut writer {
-                Some(writer) => writer,
-                none => {
-                    let file = BufWriter::new(unfinished.reopen().map_err(fail)?);
-                    none.insert(Writer::new(format, file, &batch, output)?)
-                }
-            };
-            writer.write(&batch, output)?;
+            let mut batches = Vec::new();
+            self.table.read(&documents.columns, &span, &mut |found| {
+                batches.push(found.batch);
+                Ok::<(), ArchiveError>(())
+            })?;
+            let batch = self.joined(&documents, batches, Some(&span), &live)?;
+            exported.count(&batch, &live);
+            file.write(&batch)?;
             task.advance(span.rows);
         }
-        let writer = match writer {
-            None if format == Some(Format::Parquet) => {
-                // Of no documents it has the columns all the same.
-                let fields: Vec<Field> = self
-                    .table
-                    .schema()?
-                    .fields()
-                    .iter()
-                    .map(|field| field.as_ref().clone().with_metadata(HashMap::new()))
-                    .collect();
-                let none = RecordBatch::new_empty(Arc::new(Schema::new(fields)));
-                let file = BufWriter::new(unfinished.reopen().map_err(fail)?);
-                Some(Writer::new(format, file, &none, output)?)
-            }
-            writer => writer,
-        };
-        if let Some(writer) = writer {
-            writer.finish(output)?;
-        }
-        unfinished.persist(output).map_err(|error| unwritable(output, error.error))?;
+        file.finish()?;
         Ok(exported)
     }
 
-    /// The documents of a span with what was told of them.
+    /// Documents of a span with what was told of them.
     fn joined(
         &self,
-        columns: &[String],
-        span: &Span,
-        live: &[(String, Generation)],
-        files: &[crate::keys::FileStamp],
-        exported: &mut Exported,
+        documents: &Documents,
+        batches: Vec<RecordBatch>,
+        span: Option<&Span>,
+        live: &[Live<'_>],
     ) -> Result<RecordBatch, BackfillError> {
-        let mut batches = Vec::new();
-        self.table.read(columns, span, &mut |found| {
-            batches.push(found.batch);
-            Ok::<(), ArchiveError>(())
-        })?;
         let Some(schema) = batches.first().map(RecordBatch::schema) else {
             return Ok(RecordBatch::new_empty(Arc::new(Schema::empty())));
         };
-        let documents = arrow_select::concat::concat_batches(&schema, &batches).map_err(damaged)?;
-        let rows = documents.num_rows();
+        let batch = arrow_select::concat::concat_batches(&schema, &batches).map_err(damaged)?;
+        let rows = batch.num_rows();
         let key = &self.manifest.archive.key;
-        let mut fields: Vec<Field> =
-            schema.fields().iter().map(|field| field.as_ref().clone()).collect();
-        let mut arrays = documents.columns().to_vec();
-        exported.rows += rows as u64;
-        let mut seen = std::collections::HashSet::new();
-        let first = |row| text_in(&documents, key, row).filter(|key| seen.insert(key.clone()));
+        let mut seen = HashSet::new();
+        let first = |row| text_in(&batch, key, row).filter(|key| seen.insert(key.clone()));
         let firsts: StringArray = (0..rows).map(first).collect();
-        for (project, generation) in live {
-            let Found { batch, rows } = generation.find(files, span, &firsts)?;
-            let told = exported.enriched.entry(project.clone()).or_default();
-            *told += rows.iter().flatten().count() as u64;
+        let batch = match &documents.bytes {
+            Some(bytes) => bytes.as_text(batch)?,
+            None => batch,
+        };
+        let mut fields: Vec<Field> =
+            batch.schema_ref().fields().iter().map(|field| documents.field(field)).collect();
+        let mut arrays = batch.columns().to_vec();
+        for live in live {
+            let found = span.map(|span| live.generation.find(live.rejects.files(), span, &firsts));
+            let none = || Found { batch: empty(), rows: vec![None; rows] };
+            let Found { batch, rows } = found.transpose()?.unwrap_or_else(none);
             let places: UInt64Array = rows.iter().map(|row| row.map(|row| row as u64)).collect();
-            for (column, name) in names(project, generation) {
-                let Some((at, field)) = batch.schema_ref().column_with_name(&column) else {
-                    continue;
-                };
-                let field = Field::new(name, field.data_type().clone(), true);
-                let Some(column) = batch.columns().get(at) else { continue };
-                let column = match column.is_empty() {
-                    true => arrow_array::new_null_array(field.data_type(), places.len()),
-                    false => take(column, &places, None).map_err(damaged)?,
-                };
-                fields.push(field);
-                arrays.push(column);
+            for (column, field) in &live.columns {
+                arrays.push(match batch.column_by_name(column) {
+                    Some(column) if !column.is_empty() => {
+                        take(column, &places, None).map_err(damaged)?
+                    }
+                    _ => new_null_array(field.data_type(), places.len()),
+                });
+                fields.push(field.clone());
             }
+            let rejected = DataType::Struct(Rejects::fields());
+            arrays.push(match span {
+                Some(span) => live.rejects.find(span, &firsts, &rows)?,
+                None => new_null_array(&rejected, 0),
+            });
+            fields.push(Field::new(live.named(REJECTED), rejected, true));
         }
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(damaged)
     }
@@ -236,79 +232,83 @@ impl OpenArchive {
     }
 }
 
-/// Rows for a format that knows no JSON: that is written as text where it is text.
-fn texts(batch: &RecordBatch) -> Result<RecordBatch, BackfillError> {
-    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
-    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        if !field.metadata().contains_key("mesh") {
-            fields.push(field.as_ref().clone());
-            arrays.push(Arc::clone(column));
-            continue;
+impl Exported {
+    fn count(&mut self, batch: &RecordBatch, live: &[Live<'_>]) {
+        self.rows += batch.num_rows() as u64;
+        for live in live {
+            let told = batch.column_by_name(&live.named(MODEL_VERSION));
+            let told = told.map_or(0, |told| told.len() - told.null_count());
+            *self.enriched.entry(live.project.clone()).or_default() += told as u64;
         }
-        let text = |row| text_of(column.as_ref(), field, row);
-        let texts: StringArray = (0..batch.num_rows()).map(text).collect();
-        fields.push(field.as_ref().clone().with_metadata(HashMap::new()));
-        arrays.push(Arc::new(texts) as ArrayRef);
     }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(damaged)
 }
 
-impl Writer {
+impl<'a> Live<'a> {
     fn new(
-        format: Option<Format>,
-        file: BufWriter<File>,
-        batch: &RecordBatch,
-        output: &Path,
+        project: &ProjectName,
+        generation: &'a Generation,
+        files: &'a [FileStamp],
     ) -> Result<Self, BackfillError> {
-        if format != Some(Format::Parquet) {
-            return Ok(Self::Jsonl(file));
-        }
-        let level = ZstdLevel::try_new(1).unwrap_or_default();
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level));
-        let writer = ArrowWriter::try_new(file, batch.schema(), Some(properties.build()));
-        let writer = writer.map_err(|error| unwritable(output, error))?;
-        Ok(Self::Parquet(Box::new(writer)))
+        let told = generation.manifest().columns.iter().map(|(_, column)| column.clone());
+        let stamp = STAMP.map(ToOwned::to_owned);
+        // Without a part nothing is told of any document.
+        let schema = match generation.manifest().parts.is_empty() {
+            true => Arc::new(Schema::empty()),
+            false => generation.part(0)?.schema(),
+        };
+        let beside = |column: String| {
+            let name = format!("{project}.{column}");
+            let kind = schema.field_with_name(&column).map_or(&DataType::Null, Field::data_type);
+            let field = Field::new(name, kind.clone(), true);
+            (column, field)
+        };
+        let columns = told.chain(stamp).map(beside).collect();
+        let rejects = Rejects::new(generation, files);
+        Ok(Self { project: project.to_string(), generation, columns, rejects })
     }
 
-    fn write(&mut self, batch: &RecordBatch, output: &Path) -> Result<(), BackfillError> {
-        match self {
-            Self::Parquet(writer) => writer.write(batch).map_err(|error| unwritable(output, error)),
-            Self::Jsonl(writer) => {
-                let schema = batch.schema();
-                for row in 0..batch.num_rows() {
-                    let mut line = String::from("{");
-                    for (field, column) in schema.fields().iter().zip(batch.columns()) {
-                        if line.len() > 1 {
-                            line.push(',');
-                        }
-                        line.push_str(&Value::String(field.name().clone()).to_string());
-                        line.push(':');
-                        let value = json_of(column.as_ref(), field, row);
-                        line.push_str(value.as_deref().unwrap_or("null"));
-                    }
-                    line.push('}');
-                    writeln!(writer, "{line}").map_err(|error| unwritable(output, error))?;
-                }
-                Ok(())
+    /// A column of the project in the file.
+    fn named(&self, column: &str) -> String {
+        format!("{}.{column}", self.project)
+    }
+}
+
+impl Documents {
+    fn of(schema: &Schema, live: &[Live<'_>], format: Format) -> Self {
+        let columns: Vec<String> =
+            schema.fields().iter().map(|field| field.name().clone()).collect();
+        let mut taken: HashSet<String> = columns.iter().cloned().collect();
+        let told: HashSet<String> = live
+            .iter()
+            .flat_map(|live| {
+                let columns = live.columns.iter().map(|(_, field)| field.name().clone());
+                columns.chain([live.named(REJECTED)])
+            })
+            .collect();
+        taken.extend(told.iter().cloned());
+        let mut renamed = BTreeMap::new();
+        for column in columns.iter().filter(|column| told.contains(*column)) {
+            let mut name = format!("documents.{column}");
+            while !taken.insert(name.clone()) {
+                name = format!("documents.{name}");
             }
+            renamed.insert(column.clone(), name);
         }
+        let bytes = (format != Format::Parquet).then(|| Bytes::of(schema));
+        Self { columns, renamed, bytes }
     }
 
-    fn finish(self, output: &Path) -> Result<(), BackfillError> {
-        match self {
-            Self::Parquet(writer) => {
-                writer.close().map(drop).map_err(|error| unwritable(output, error))
-            }
-            Self::Jsonl(mut writer) => writer.flush().map_err(|error| unwritable(output, error)),
+    /// A column as it is in the file.
+    fn field(&self, field: &Field) -> Field {
+        match self.renamed.get(field.name()) {
+            Some(name) => field.clone().with_name(name),
+            None => field.clone(),
         }
     }
 }
 
-/// The columns of a generation, each with its name beside the documents.
-fn names(project: &str, generation: &Generation) -> Vec<(String, String)> {
-    let told = generation.manifest().columns.iter().map(|(_, column)| column.clone());
-    let stamp = STAMP.map(ToOwned::to_owned);
-    told.chain(stamp).map(|column| (column.clone(), format!("{project}.{column}"))).collect()
+fn empty() -> RecordBatch {
+    RecordBatch::new_empty(Arc::new(Schema::empty()))
 }
 
 fn unwritable(

@@ -214,6 +214,13 @@ impl Job {
         Ok(())
     }
 
+    /// The files of the archive's folder that are no documents of it, as their names tell another
+    /// format or none.
+    #[must_use]
+    pub fn passed_over(&self) -> &[String] {
+        self.archive.table.passed_over()
+    }
+
     /// How many documents there are.
     #[must_use]
     pub const fn rows(&self) -> u64 {
@@ -254,6 +261,7 @@ impl Draft {
         let key = schema.field_with_name(&key_column).ok();
         let key = key.ok_or_else(|| no_column(&archive, &schema, &key_column, "its key"))?.clone();
         let filter = selection.filter.as_deref().map(Filter::parse).transpose()?;
+        let filter = filter.map(|filter| filter.with_texts(|name| archive.table.is_typed(name)));
         if let Some(filter) = &filter {
             filter.check(&schema)?;
         }

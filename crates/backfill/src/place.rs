@@ -315,6 +315,9 @@ fn remedy(error: &ObjectError, what: &str) -> String {
             format!("see that who runs this may {what} there, then go on")
         }
         Some(_) => "see to the disk, then go on".into(),
-        None => format!("see that the store answers, and lets you {what} there, then go on"),
+        None => match mesh_core::bucket_remedy(error) {
+            Some(remedy) => format!("{remedy}; then go on"),
+            None => format!("see that the store answers, and lets you {what} there, then go on"),
+        },
     }
 }

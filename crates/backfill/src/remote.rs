@@ -108,7 +108,7 @@ impl Remote {
             .timeout(TIMEOUT)
             .user_agent(concat!("mesh/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| away(&service.url, &chain(&error)))?;
+            .map_err(|error| absent(&service.url, &chain(&error)))?;
         let address = format!("{}/{project}/{api}", service.url.trim_end_matches('/'));
         let asked = async {
             let response = client.get(format!("{address}/bio")).send().await?;
@@ -116,9 +116,9 @@ impl Remote {
             Ok::<_, reqwest::Error>((status, response.text().await?))
         };
         let (status, text) =
-            runtime.block_on(asked).map_err(|error| away(&address, &chain(&error)))?;
+            runtime.block_on(asked).map_err(|error| absent(&address, &chain(&error)))?;
         if !status.is_success() {
-            return Err(away(&address, &format!("it answered {status}")));
+            return Err(absent(&address, &format!("it answered {status}")));
         }
         let bio: Value = serde_json::from_str(&text).unwrap_or_default();
         let card = bio.pointer("/data/attributes/model_card").unwrap_or(&Value::Null);
@@ -270,6 +270,14 @@ fn reason(text: &str, status: StatusCode) -> Reason {
     let fields: Vec<String> = problem.errors.iter().map(field).collect();
     let detail = if fields.is_empty() { problem.detail } else { fields.join("; ") };
     Reason { kind, detail }
+}
+
+/// It did not answer before anything was begun: there may be nothing to resume.
+fn absent(address: &str, why: &str) -> BackfillError {
+    away(address, why).help(
+        "see that it runs and is ready (`/ready` tells), then give the same command again: what is \
+         done stays done",
+    )
 }
 
 fn away(address: &str, why: &str) -> BackfillError {

@@ -5,6 +5,8 @@ use std::{
     process::ExitCode,
 };
 
+mod once;
+
 use mesh_archive::{ArchiveError, ArchiveErrorKind};
 use mesh_backfill::{BackfillError, Ending};
 use mesh_core::{ArtifactError, LoadError, manifest::ManifestError};
@@ -17,6 +19,8 @@ use mesh_store::{BackfillId, StoreError};
 use miette::Diagnostic;
 use serde_json::json;
 use thiserror::Error;
+
+use once::{Once, told};
 
 /// The work failed.
 pub(crate) const FAILED: u8 = 1;
@@ -173,15 +177,10 @@ pub(crate) fn fail(error: &CliError, json: bool) -> ExitCode {
 
 /// An error as JSON: its text, what caused it, what to do.
 pub(crate) fn describe(error: &dyn Diagnostic) -> serde_json::Value {
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push(cause.to_string());
-        next = cause.source();
-    }
+    let (message, causes) = told(error);
     let help = error.help().or_else(|| error.diagnostic_source()?.help()).map(|h| h.to_string());
     let related: Vec<_> = error.related().into_iter().flatten().map(describe).collect();
-    json!({ "message": error.to_string(), "causes": causes, "help": help, "related": related })
+    json!({ "message": message, "causes": causes, "help": help, "related": related })
 }
 
 /// Prints what is wrong with a command line, or the help that it asks for.
@@ -201,15 +200,17 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 
 /// Prints an error for people.
 pub(crate) fn print(error: &dyn Diagnostic) {
-    struct Borrowed<'a>(&'a dyn Diagnostic);
-    impl std::fmt::Display for Borrowed<'_> {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            let handler = miette::GraphicalReportHandler::new_themed(theme()).with_width(100);
-            handler.render_report(f, self.0)
-        }
-    }
+    let mut text = String::new();
+    let handler = miette::GraphicalReportHandler::new_themed(theme()).with_width(100);
+    // One that has another report in it is told as it is.
+    let rendered = match error.diagnostic_source() {
+        Some(_) => handler.render_report(&mut text, error),
+        None => handler.render_report(&mut text, &Once::of(error)),
+    };
     // Nobody may be there to read it any more: the exit code tells all the same.
-    let _ = writeln!(io::stderr().lock(), "{}", Borrowed(error));
+    if rendered.is_ok() {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
 }
 
 fn theme() -> miette::GraphicalTheme {

@@ -134,10 +134,14 @@ impl Scheduler {
     }
 }
 
+/// What is logged. Who removes what tasks left calls it an error that a file went meanwhile, as it
+/// does all the time; what fails there for good is returned too.
+const LEVEL: &str = "warn,mesh_cluster=info,ballista_executor::executor_process=off";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Submit { .. });
-    let level = if quiet { "off" } else { "warn,mesh_cluster=info" };
+    let level = if quiet { "off" } else { LEVEL };
     let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     logs.with_ansi(false).init();

@@ -32,6 +32,7 @@ mod plain;
 mod prediction;
 mod progress;
 mod project;
+mod remedy;
 mod step;
 mod suggest;
 pub mod tags;
@@ -49,6 +50,7 @@ pub use project::{
     Panel, PanelBar, PanelContent, PanelEdge, PanelLine, PanelSpan, Predictor, Project,
     ProjectSchema, Refusal, RefusalKind, Registration, Usage,
 };
+pub use remedy::bucket_remedy;
 pub use step::{
     GateFailure, Inputs, SourceFiles, Step, StepContext, StepError, StepErrorKind, StepKey,
     StepName, StepOutcome, StepOutput,

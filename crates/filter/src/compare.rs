@@ -25,11 +25,15 @@ pub(crate) enum Side<'a> {
     Literal(&'a Literal),
 }
 
-/// Whether a column of text holds values as JSON.
+/// What a column of text holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// Values of any type, as they are written.
     Plain,
+    /// Values of any type, as JSON.
     Json,
+    /// Text, whatever it says.
+    Text,
 }
 
 /// A column that can be compared.
@@ -43,6 +47,8 @@ pub(crate) struct Column {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
     Text,
+    /// Text that may stand for a number, as in CSV.
+    Untyped,
     Integer,
     Number,
     Bool,
@@ -64,6 +70,11 @@ impl Column {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
                 let text = cast(&array, &DataType::LargeUtf8).map_err(FilterError::arrow)?;
                 let text = if kind == Kind::Json { unquoted(&text) } else { text };
+                (text, if kind == Kind::Text { Family::Text } else { Family::Untyped })
+            }
+            // What is no text in it is null.
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+                let text = cast(&array, &DataType::LargeUtf8).map_err(FilterError::arrow)?;
                 (text, Family::Text)
             }
             DataType::Int8
@@ -92,7 +103,7 @@ impl Column {
 
     fn against(&self, what: &str) -> FilterError {
         let holds = match self.family {
-            Family::Text => "text".to_owned(),
+            Family::Text | Family::Untyped => "text".to_owned(),
             Family::Integer | Family::Number => "numbers".to_owned(),
             Family::Bool => "true and false".to_owned(),
             Family::Time => "times".to_owned(),
@@ -151,7 +162,7 @@ fn with_literal(
                 .cloned()
                 .unwrap_or_else(|| BooleanArray::from(vec![false; column.array.len()])))
         }
-        (Family::Text, Literal::Text(text) | Literal::Time(text)) => {
+        (Family::Text | Family::Untyped, Literal::Text(text) | Literal::Time(text)) => {
             let text = LargeStringArray::from(vec![text.as_str()]);
             apply(operator, &column.array, &scalar(Arc::new(text)))
         }
@@ -162,9 +173,11 @@ fn with_literal(
             apply(operator, &column.to(&WIDE)?, &scalar(Arc::new(value)))
         }
         #[expect(clippy::cast_precision_loss, reason = "numbers with a fraction, or text")]
-        (Family::Text | Family::Number, Literal::Integer(value)) => number(*value as f64),
-        (Family::Text | Family::Number | Family::Integer, Literal::Number(value)) => number(*value),
-        (Family::Text | Family::Bool, Literal::Bool(value)) => {
+        (Family::Untyped | Family::Number, Literal::Integer(value)) => number(*value as f64),
+        (Family::Untyped | Family::Number | Family::Integer, Literal::Number(value)) => {
+            number(*value)
+        }
+        (Family::Untyped | Family::Bool, Literal::Bool(value)) => {
             let found = column.to(&DataType::Boolean)?;
             apply(operator, &found, &scalar(Arc::new(BooleanArray::from(vec![*value]))))
         }
@@ -188,13 +201,13 @@ fn with_literal(
 
 fn columns(one: &Column, operator: Operator, two: &Column) -> Result<BooleanArray, FilterError> {
     let kind = match (one.family, two.family) {
-        (Family::Text, Family::Text) => DataType::LargeUtf8,
+        (Family::Text | Family::Untyped, Family::Text | Family::Untyped) => DataType::LargeUtf8,
         (Family::Integer, Family::Integer) => WIDE,
         (Family::Bool, Family::Bool) => DataType::Boolean,
         (Family::Time, Family::Time) => one.array.data_type().clone(),
         (
-            Family::Integer | Family::Number | Family::Text,
-            Family::Integer | Family::Number | Family::Text,
+            Family::Integer | Family::Number | Family::Untyped,
+            Family::Integer | Family::Number | Family::Untyped,
         ) => DataType::Float64,
         _ => {
             let what = format!("the column `{}`", mesh_core::printable(&two.name));
@@ -229,7 +242,7 @@ pub(crate) fn like(
     let Side::Column(column) = side else {
         return Err(FilterError::unsupported("a value compared with a pattern"));
     };
-    if column.family != Family::Text {
+    if !matches!(column.family, Family::Text | Family::Untyped) {
         return Err(column.against("a pattern"));
     }
     let pattern = Scalar::new(LargeStringArray::from(vec![pattern]));

@@ -29,6 +29,9 @@ pub enum FilterErrorKind {
     /// It is a part of SQL that is not followed.
     #[error("`{0}` is not supported")]
     Unsupported(String),
+    /// A condition stands where a column or a value does.
+    #[error("`{0}` is a condition, and stands in the place of a column or a value")]
+    Nested(String),
     /// A column is not there.
     #[error("there is no column `{0}`")]
     NoColumn(String),
@@ -44,15 +47,28 @@ const SUPPORTED: &str = "supported are = <> < <= > >=, and, or, not, in, between
 impl FilterError {
     pub(crate) fn new(kind: FilterErrorKind) -> Self {
         let help = match &kind {
-            FilterErrorKind::Type(_) => "compare text with 'text', and numbers with numbers",
+            FilterErrorKind::Type(_) => {
+                "compare text with 'text', numbers with numbers, and times with date '2026-01-31' \
+                 or timestamp '2026-01-31 12:00:00'"
+            }
+            FilterErrorKind::TooLarge(_) => {
+                "say it by less: by `between`, `like`, or a column that tells these rows apart"
+            }
+            FilterErrorKind::Nested(_) => {
+                "`a = 1` is true or not, and not compared again: put conditions together with and, \
+                 or, not"
+            }
             _ => SUPPORTED,
         };
         Self { kind, help: help.into() }
     }
 
     pub(crate) fn unsupported(what: impl ToString) -> Self {
-        let what: String = what.to_string().chars().take(60).collect();
-        Self::new(FilterErrorKind::Unsupported(printable(&what)))
+        Self::new(FilterErrorKind::Unsupported(shown(&what)))
+    }
+
+    pub(crate) fn nested(what: impl ToString) -> Self {
+        Self::new(FilterErrorKind::Nested(shown(&what)))
     }
 
     pub(crate) fn types(what: impl Into<String>) -> Self {
@@ -68,4 +84,9 @@ impl FilterError {
     pub(crate) fn arrow(error: ArrowError) -> Self {
         Self::types(error.to_string())
     }
+}
+
+/// The beginning of what stands in a condition.
+fn shown(what: &impl ToString) -> String {
+    printable(&what.to_string().chars().take(60).collect::<String>())
 }

@@ -40,6 +40,8 @@ pub struct Filter {
     sql: String,
     columns: Vec<String>,
     node: Node,
+    /// The columns whose texts stand for nothing else.
+    texts: Vec<String>,
 }
 
 impl Filter {
@@ -52,7 +54,15 @@ impl Filter {
         let node = parse::parse(sql)?;
         let mut columns = Vec::new();
         node.columns(&mut columns);
-        Ok(Self { sql: sql.trim().to_owned(), columns, node })
+        Ok(Self { sql: sql.trim().to_owned(), columns, node, texts: Vec::new() })
+    }
+
+    /// The same, where some columns hold text whatever it says: they are not compared with numbers.
+    /// A text of any other column may stand for one.
+    #[must_use]
+    pub fn with_texts(self, is_text: impl Fn(&str) -> bool) -> Self {
+        let texts = self.columns.iter().filter(|name| is_text(name)).cloned().collect();
+        Self { texts, ..self }
     }
 
     /// The columns that it reads, each once, in the order in which they are named.
@@ -86,15 +96,23 @@ impl Filter {
     /// # Errors
     /// When a column is not there, or cannot be compared.
     pub fn select(&self, batch: &RecordBatch) -> Result<BooleanArray, FilterError> {
-        evaluate(&self.node, batch)
+        evaluate(&self.node, Rows { batch, texts: &self.texts })
     }
 }
 
-fn evaluate(node: &Node, batch: &RecordBatch) -> Result<BooleanArray, FilterError> {
+/// What is selected among.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    batch: &'a RecordBatch,
+    texts: &'a [String],
+}
+
+fn evaluate(node: &Node, rows: Rows<'_>) -> Result<BooleanArray, FilterError> {
+    let batch = rows.batch;
     let all = |parts: &[Node], join: compare::Join| {
         let mut result: Option<BooleanArray> = None;
         for part in parts {
-            let part = evaluate(part, batch)?;
+            let part = evaluate(part, rows)?;
             result = Some(match result {
                 None => part,
                 Some(before) => join(&before, &part).map_err(FilterError::arrow)?,
@@ -106,21 +124,22 @@ fn evaluate(node: &Node, batch: &RecordBatch) -> Result<BooleanArray, FilterErro
         Node::And(parts) => all(parts, arrow_arith::boolean::and_kleene),
         Node::Or(parts) => all(parts, arrow_arith::boolean::or_kleene),
         Node::Not(inner) => {
-            let inner = evaluate(inner, batch)?;
+            let inner = evaluate(inner, rows)?;
             arrow_arith::boolean::not(&inner).map_err(FilterError::arrow)
         }
         Node::Constant(value) => Ok(BooleanArray::from(vec![*value; batch.num_rows()])),
-        Node::Test(test) => evaluate_test(test, batch),
+        Node::Test(test) => evaluate_test(test, rows),
     }
 }
 
-fn evaluate_test(test: &Test, batch: &RecordBatch) -> Result<BooleanArray, FilterError> {
+fn evaluate_test(test: &Test, rows: Rows<'_>) -> Result<BooleanArray, FilterError> {
+    let batch = rows.batch;
     match test {
         Test::Compare(left, operator, right) => {
-            compare(&side(left, batch)?, *operator, &side(right, batch)?)
+            compare(&side(left, rows)?, *operator, &side(right, rows)?)
         }
         Test::In(operand, list) => {
-            let column = side(operand, batch)?;
+            let column = side(operand, rows)?;
             let mut result: Option<BooleanArray> = None;
             for literal in list {
                 let one = compare(&column, parse::Operator::Eq, &Side::Literal(literal))?;
@@ -132,8 +151,8 @@ fn evaluate_test(test: &Test, batch: &RecordBatch) -> Result<BooleanArray, Filte
             }
             Ok(result.unwrap_or_else(|| BooleanArray::from(vec![false; batch.num_rows()])))
         }
-        Test::Like(operand, pattern, case) => like(&side(operand, batch)?, pattern, *case),
-        Test::IsNull(operand) => match side(operand, batch)? {
+        Test::Like(operand, pattern, case) => like(&side(operand, rows)?, pattern, *case),
+        Test::IsNull(operand) => match side(operand, rows)? {
             Side::Column(column) => {
                 arrow_arith::boolean::is_null(&column.array).map_err(FilterError::arrow)
             }
@@ -143,7 +162,7 @@ fn evaluate_test(test: &Test, batch: &RecordBatch) -> Result<BooleanArray, Filte
             }
         },
         Test::Truth(name) => {
-            let column = column(name, batch)?;
+            let column = column(name, rows)?;
             compare(
                 &Side::Column(column),
                 parse::Operator::Eq,
@@ -153,14 +172,14 @@ fn evaluate_test(test: &Test, batch: &RecordBatch) -> Result<BooleanArray, Filte
     }
 }
 
-fn side<'a>(operand: &'a Operand, batch: &RecordBatch) -> Result<Side<'a>, FilterError> {
+fn side<'a>(operand: &'a Operand, rows: Rows<'_>) -> Result<Side<'a>, FilterError> {
     match operand {
         Operand::Literal(literal) => Ok(Side::Literal(literal)),
-        Operand::Column(name) => Ok(Side::Column(column(name, batch)?)),
+        Operand::Column(name) => Ok(Side::Column(column(name, rows)?)),
     }
 }
 
-fn column(name: &str, batch: &RecordBatch) -> Result<compare::Column, FilterError> {
+fn column(name: &str, Rows { batch, texts }: Rows<'_>) -> Result<compare::Column, FilterError> {
     let schema = batch.schema();
     let Some((at, field)) = schema.column_with_name(name) else {
         let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
@@ -170,5 +189,10 @@ fn column(name: &str, batch: &RecordBatch) -> Result<compare::Column, FilterErro
     let array: ArrayRef =
         array.unwrap_or_else(|| new_null_array(&DataType::Utf8, batch.num_rows()));
     let json = field.metadata().get("mesh").is_some_and(|kind| kind == "json");
-    compare::Column::new(name, array, if json { Kind::Json } else { Kind::Plain })
+    let kind = match json {
+        true => Kind::Json,
+        false if texts.iter().any(|text| text == name) => Kind::Text,
+        false => Kind::Plain,
+    };
+    compare::Column::new(name, array, kind)
 }

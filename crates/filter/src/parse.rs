@@ -236,6 +236,11 @@ fn operand(expression: &Expr) -> Result<Operand, FilterError> {
             }
             _ => Err(FilterError::unsupported(expression)),
         },
+        Expr::BinaryOp { op, .. }
+            if operator(op).is_some() || matches!(op, BinaryOperator::And | BinaryOperator::Or) =>
+        {
+            Err(FilterError::nested(expression))
+        }
         other => Err(FilterError::unsupported(other)),
     }
 }

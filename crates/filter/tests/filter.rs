@@ -11,6 +11,7 @@ use arrow_array::{
 };
 use arrow_schema::{Field, Schema};
 use mesh_filter::{Filter, FilterErrorKind};
+use miette::Diagnostic;
 use proptest::prelude::*;
 
 fn batch() -> RecordBatch {
@@ -185,11 +186,20 @@ fn conditions_that_cannot_be_followed_are_told() {
         ("'x'", "`'x'` is not supported"),
         ("lang || 'a' = 'b'", "is not supported"),
         ("ner.entities is null", "`ner.entities` is not supported"),
+        ("stars >= 1 = true", "`stars >= 1` is a condition, and stands in the place of a column"),
+        ("(stars = 1) is null", "`stars = 1` is a condition"),
     ];
     for (sql, expected) in cases {
         let error = Filter::parse(sql).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains(expected), "{sql}: {error}");
     }
+    let help = |sql: &str| {
+        let error = Filter::parse(sql).and_then(|filter| filter.check(&batch().schema()));
+        error.unwrap_err().help().map(|help| help.to_string()).unwrap_or_default()
+    };
+    assert!(help("day = 5").contains("date '2026-01-31'"), "{}", help("day = 5"));
+    assert!(help("stars = 1 = true").contains("put conditions together with and"));
+    assert!(help(&"good and ".repeat(9000)).contains("say it by less"));
     let schema = batch().schema();
     let cases = [
         ("lagn = 'en'", "there is no column `lagn`"),
@@ -208,6 +218,20 @@ fn conditions_that_cannot_be_followed_are_told() {
     }
     let error = Filter::parse("lagn = 'en'").unwrap().check(&schema).unwrap_err();
     assert_eq!(error.kind, FilterErrorKind::NoColumn("lagn".into()));
+}
+
+#[test]
+fn text_that_is_no_number_is_not_compared_with_one() {
+    let schema = batch().schema();
+    let check =
+        |sql: &str| Filter::parse(sql).unwrap().with_texts(|name| name == "lang").check(&schema);
+    for sql in ["lang > 4", "lang", "not lang", "lang = true", "lang in ('a', 5)", "stars < lang"] {
+        let error = check(sql).unwrap_err().to_string();
+        assert!(error.contains("cannot be compared with"), "{sql}: {error}");
+    }
+    for sql in ["lang > '4'", "lang like 'a%'", "lang = json", "json > 4", "lang is null"] {
+        check(sql).unwrap();
+    }
 }
 
 #[test]

@@ -392,7 +392,12 @@ fn child(folder: &ObjectPath, relative: &str) -> ObjectPath {
 }
 
 fn objects(action: &str, digest: Digest, error: object_store::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Io, format!("{action} {}", digest.short())).because(error)
+    let remedy = mesh_core::bucket_remedy(&error);
+    let told = StoreError::new(StoreErrorKind::Io, format!("{action} {}", digest.short()));
+    match remedy {
+        Some(remedy) => told.because(error).help(remedy),
+        None => told.because(error),
+    }
 }
 
 fn artifact(

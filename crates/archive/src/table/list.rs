@@ -7,8 +7,15 @@ use percent_encoding::percent_decode_str;
 use super::place::{Bucket, Identity, Object, Place};
 use crate::{ArchiveError, ArchiveErrorKind, Format, TableFile};
 
-/// The files of a table, in the order of their names, and the format of all.
-pub(super) type Listed = (Vec<(TableFile, Place)>, Format);
+/// What was found of a table.
+pub(super) struct Listed {
+    /// Its files, in the order of their names.
+    pub(super) files: Vec<(TableFile, Place)>,
+    /// The format of all.
+    pub(super) format: Format,
+    /// The names of other files that lie among them.
+    pub(super) passed: Vec<String>,
+}
 
 /// A file that was found, with its name below the table's folder.
 struct Found {
@@ -114,11 +121,11 @@ fn single(
     place: Place,
     format: Option<Format>,
 ) -> Result<Listed, ArchiveError> {
-    let unknown = || ArchiveError::new(ArchiveErrorKind::Format(told.display().to_string()));
-    let format = format.or_else(|| Format::of(told)).ok_or_else(unknown)?;
+    let format = format.or_else(|| Format::of(told));
+    let format = format.ok_or_else(|| ArchiveError::format(told))?;
     let name = told.file_name().map(|name| name.to_string_lossy().into_owned());
     let found = Found { name: name.unwrap_or_default(), identity, place };
-    Ok((vec![found.into_file()], format))
+    Ok(Listed { files: vec![found.into_file()], format, passed: Vec::new() })
 }
 
 /// The files of one format among all of a folder, in the order of their names.
@@ -135,13 +142,16 @@ fn choose(
     if format.is_none() && formats.any(|other| other != chosen) {
         return Err(ArchiveError::new(ArchiveErrorKind::Mixed(told())));
     }
-    let mut files: Vec<Found> =
-        files.into_iter().filter(|file| named(file) == Some(chosen)).collect();
+    let (mut files, others): (Vec<Found>, Vec<Found>) =
+        files.into_iter().partition(|file| named(file) == Some(chosen));
     if files.is_empty() {
         return Err(empty());
     }
     files.sort_by(|one, two| one.name.cmp(&two.name));
-    Ok((files.into_iter().map(Found::into_file).collect(), chosen))
+    let mut passed: Vec<String> = others.into_iter().map(|file| file.name).collect();
+    passed.sort();
+    let files = files.into_iter().map(Found::into_file).collect();
+    Ok(Listed { files, format: chosen, passed })
 }
 
 impl Found {

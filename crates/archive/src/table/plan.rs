@@ -29,15 +29,15 @@ impl Plan {
             Self { own: Vec::new(), origins: Vec::new(), schema: SchemaRef::new(Schema::empty()) };
         let mut fields = Vec::new();
         for name in asked {
+            // As everywhere where folders are columns, they are before those of the files.
+            if table.has_folder(name) {
+                plan.origins.push(Origin::Folder(name.clone()));
+                fields.push(Arc::new(Field::new(name, DataType::Utf8, true)));
+                continue;
+            }
             let found = known.iter().find(|field| field.name() == name).cloned();
-            let from_folder = || table.has_folder(name);
             let field = match found {
                 Some(field) => field,
-                None if from_folder() => {
-                    plan.origins.push(Origin::Folder(name.clone()));
-                    fields.push(Arc::new(Field::new(name, DataType::Utf8, true)));
-                    continue;
-                }
                 // A later row may have it.
                 None if table.format() == Format::Jsonl && !table.is_live() => {
                     super::text::field(name, table.format())

@@ -8,7 +8,7 @@ use std::{
 use arrow_array::{Array, RecordBatch, StringArray};
 use arrow_schema::Schema;
 use arrow_select::concat::concat_batches;
-use mesh_archive::{ArchiveError, Span, Unusable, text_of};
+use mesh_archive::{ArchiveError, Span, Unusable, bytes_of, is_bytes, text_of};
 
 use super::arrow;
 use crate::{
@@ -51,6 +51,9 @@ impl Chunk {
         };
         let batch = concat_batches(&schema, &batches).map_err(arrow)?;
         let key = &job.plan.key_column;
+        for row in no_text(&batch, job.inputs.iter().chain([key])) {
+            broken.entry(row).or_insert(Unusable::Encoding);
+        }
         let column = column_of(&batch, key);
         let text = |row| column.and_then(|(column, field)| text_of(column, field, row));
         let keys: StringArray =
@@ -118,4 +121,17 @@ impl Chunk {
             Chooser { digest: &project.plan.digest, only: job.plan.only, failed: &project.failed };
         Ok((chooser.choose(&documents, &before), before))
     }
+}
+
+/// The rows in which bytes are to be text and are none, as old writers of Parquet leave texts as
+/// plain bytes.
+fn no_text<'a>(batch: &RecordBatch, names: impl Iterator<Item = &'a String>) -> Vec<usize> {
+    let columns = names.filter_map(|name| column_of(batch, name));
+    let columns: Vec<&dyn Array> =
+        columns.filter(|(_, field)| is_bytes(field)).map(|(column, _)| column).collect();
+    let is_none = |row: &usize| {
+        let mut values = columns.iter().filter_map(|column| bytes_of(*column, *row));
+        values.any(|value| std::str::from_utf8(value).is_err())
+    };
+    if columns.is_empty() { Vec::new() } else { (0..batch.num_rows()).filter(is_none).collect() }
 }

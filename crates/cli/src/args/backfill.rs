@@ -145,13 +145,16 @@ at any moment: the same command goes on where it stopped, with nothing lost and 
     /// Write documents and their live enrichments to one file
     #[command(after_help = "Examples:
   mesh backfill export packages --output enriched.parquet
-  mesh backfill export packages ner --output enriched.jsonl")]
+  mesh backfill export packages ner --output enriched.jsonl
+  mesh backfill export packages --output enriched.csv
+
+Lists and structs are JSON in a CSV. `<project>.rejected` tells why nothing is told of a document.")]
     Export {
         /// The archive
         archive: String,
         /// The projects; else all that have one
         projects: Vec<ProjectName>,
-        /// A .parquet or .jsonl file
+        /// A .parquet, .jsonl or .csv file
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
     },
@@ -212,11 +215,20 @@ pub(crate) struct Pace {
     pub(crate) through: Option<String>,
     /// Requests to the service (8), or tasks of the cluster (64), that are under way at once; of a
     /// cluster no more than two per thread of its executors
-    #[arg(long, value_name = "COUNT", value_parser = threads)]
+    #[arg(long, value_name = "COUNT", value_parser = at_once)]
     pub(crate) in_flight: Option<usize>,
     /// Requests to the service in a second, at most
     #[arg(long, value_name = "REQUESTS", requires = "through", value_parser = rate)]
     pub(crate) max_rate: Option<f64>,
+}
+
+/// Requests or tasks at once, at most.
+const MAX_AT_ONCE: usize = 1024;
+
+/// How many requests or tasks are under way at once.
+fn at_once(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=MAX_AT_ONCE).contains(count));
+    count.ok_or_else(|| format!("expected 1 to {MAX_AT_ONCE} requests or tasks"))
 }
 
 /// A rate: more than nothing.

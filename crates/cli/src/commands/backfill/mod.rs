@@ -188,8 +188,13 @@ impl Desk<'_> {
         let threads = self.context.run_options(options.threads).threads;
         let estimate = block_in_place(|| job.estimate(threads, self.watch()))?;
         if self.context.global.json {
-            output::json(&estimate);
+            let mut told = json!(estimate);
+            if let Some(told) = told.as_object_mut() {
+                told.insert("passed_over".into(), json!(job.passed_over()));
+            }
+            output::json(&told);
         } else {
+            show::passed_over(job.passed_over());
             show::estimate(&estimate, &options.rows);
         }
         Ok(ExitCode::SUCCESS)
@@ -320,6 +325,10 @@ impl Desk<'_> {
             output.display(),
             if told.is_empty() { "nothing is live".into() } else { told.join(", ") }
         );
+        let renamed = exported.renamed.iter().map(|(own, name)| {
+            format!("\nits own column `{own}` is `{name}` there: a project has that name")
+        });
+        let text: String = std::iter::once(text).chain(renamed).collect();
         self.say(json!(exported), &text);
         Ok(ExitCode::SUCCESS)
     }
@@ -329,9 +338,12 @@ impl Desk<'_> {
         let archives = ArchiveFile::all(self.workspace.root())?.into_iter().flatten();
         for archive in archives {
             if archive.holds(file) {
-                let what =
-                    format!("{} is among the documents of {}", file.display(), archive.name());
-                return Err(CliError::usage(what, "name a file elsewhere: they are never changed"));
+                let action = format!(
+                    "write {}: it is among the documents of {}, which are never changed",
+                    file.display(),
+                    archive.name()
+                );
+                return Err(CliError::usage(action, "name a file elsewhere"));
             }
         }
         Ok(())

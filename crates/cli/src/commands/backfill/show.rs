@@ -61,6 +61,16 @@ pub(super) fn estimate(estimate: &Estimate, rows: &Rows) {
     ));
 }
 
+/// The files of an archive's folder that are no documents of it.
+pub(super) fn passed_over(files: &[String]) {
+    let Some(first) = files.first() else { return };
+    output::line(format!(
+        "passed over: {} of another format, or of none that can be read, such as {}",
+        counted(files.len() as u64, "file", "files"),
+        mesh_core::printable(first)
+    ));
+}
+
 /// The fields that a project is asked without.
 fn without(fields: &BTreeMap<String, String>) {
     for (field, column) in fields {

@@ -105,11 +105,11 @@ fn what_cannot_be_resumed_is_not_advised_to_be() {
     assert_eq!(next(&workspace, "1"), json!(["mesh backfill cancel 1"]));
     workspace.mesh(["backfill", "cancel", "1"]).ok();
     // One that was given up leads to a new one.
-    let anew = "`mesh backfill run mail reviews` begins anew";
+    let anew = "`mesh backfill run mail reviews@1` begins anew";
     workspace.mesh(["backfill", "diff", "1"]).code(2).tells(["it is cancelled, not done", anew]);
     workspace.mesh(["backfill", "cutover", "1"]).code(2).tells(["it is cancelled, not done", anew]);
     workspace.mesh(["backfill", "resume", "1"]).code(2).tells(["it is cancelled", anew]);
-    assert_eq!(next(&workspace, "1"), json!(["mesh backfill run mail reviews"]));
+    assert_eq!(next(&workspace, "1"), json!(["mesh backfill run mail reviews@1"]));
     workspace.mesh(["backfill", "run", "mail", "reviews"]).ok();
 }
 
@@ -117,8 +117,9 @@ fn what_cannot_be_resumed_is_not_advised_to_be() {
 fn the_command_that_begins_anew_can_be_pasted() {
     let workspace = with_archive(10);
     let filter = "text <> 'it costs $5' and lang <> '`id`'";
-    let run_it = ["backfill", "run", "mail", "reviews", "--where", filter];
-    let plan = workspace.mesh(["backfill", "plan", "mail", "reviews", "--where", filter]).ok().out;
+    let run_it = ["backfill", "run", "mail", "reviews@1", "--where", filter];
+    let plan_it = ["backfill", "plan", "mail", "reviews@1", "--where", filter];
+    let plan = workspace.mesh(plan_it).ok().out;
     workspace.mesh(run_it).ok();
     workspace.mesh(["backfill", "cancel", "1"]).ok();
     let anew = next(&workspace, "1")[0].as_str().unwrap().to_owned();
@@ -212,7 +213,7 @@ fn what_was_collected_is_not_called_damaged() {
     for command in ["diff", "cutover"] {
         let told = workspace.mesh(["backfill", command, "1"]).code(2).tells([
             "what it left is gone, as `mesh backfill collect` removes what nobody sees",
-            "`mesh backfill run mail reviews` does it anew",
+            "`mesh backfill run mail reviews@1` does it anew",
         ]);
         assert!(!told.err.contains("damaged"), "{}", told.err);
     }

@@ -141,8 +141,7 @@ fn sentiment_takes_the_entities_of_ner_in_one_pass() {
     // `ner` alone, anew, and live: the same answers change nothing for `sentiment`.
     workspace.mesh(["backfill", "run", "news", "ner", "--all-rows", "--cutover"]).ok();
     let ran = workspace.json(["backfill", "run", "news", "sentiment", "--json"]);
-    assert_eq!(counts(&ran, "sentiment"), [0, 60, 0], "{ran}");
-    workspace.mesh(["backfill", "cancel", &ran["id"].to_string()]).ok();
+    assert_eq!(ran["state"], "unchanged", "{ran}");
     // Another version of it tells otherwise: all that takes it is another question.
     workspace.edit(
         "projects/ner/project.toml",

@@ -55,6 +55,8 @@ struct Inner {
     places: Vec<Place>,
     /// Names of other files that lie among them.
     passed: Vec<String>,
+    /// The names of the columns that are folders.
+    folders: HashSet<String>,
     /// The table in a database, if it is one.
     source: Option<Source>,
     format: Format,
@@ -175,8 +177,10 @@ impl Table {
         source: Option<Source>,
     ) -> Self {
         let (own, heads, blocks) = (OnceLock::new(), Mutex::default(), Blocks::default());
+        let partitions = files.iter().flat_map(|file| &file.partitions);
+        let folders = partitions.map(|(column, _)| column.clone()).collect();
         let passed = Vec::new();
-        Self(Arc::new(Inner { files, places, passed, source, format, own, heads, blocks }))
+        Self(Arc::new(Inner { files, places, passed, folders, source, format, own, heads, blocks }))
     }
 
     /// Whether it may be written while it is read: a table in a database.
@@ -336,8 +340,7 @@ impl Table {
 
     /// Whether the folders of any file are a column of that name.
     fn has_folder(&self, name: &str) -> bool {
-        let mut all = self.files().iter().flat_map(|file| &file.partitions);
-        all.any(|(column, _)| column == name)
+        self.0.folders.contains(name)
     }
 
     /// The first file has no such column.

@@ -1,7 +1,10 @@
 use std::{
     fmt, fs, io,
+    num::NonZero,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     str::FromStr,
+    thread,
 };
 
 use miette::Diagnostic;
@@ -232,16 +235,31 @@ impl ArtifactDir {
     /// promises.
     pub fn open(path: &Path, digest: Digest) -> Result<Self, ArtifactError> {
         let artifact = Self::open_unverified(path, digest)?;
-        for file in &artifact.manifest.files {
-            let damaged =
-                |source| artifact.error(ArtifactErrorKind::File(file.path.clone()), source);
-            let (found, size) =
-                digest_file(&path.join(&file.path)).map_err(|error| damaged(Some(error)))?;
-            if found != file.digest || size != file.size {
-                return Err(damaged(None));
+        let files = &artifact.manifest.files;
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let share = files.len().div_ceil(threads).max(1);
+        let verify = |files: &[FileEntry]| files.iter().try_for_each(|file| artifact.verify(file));
+        thread::scope(|scope| {
+            let mut shares = files.chunks(share);
+            let first = shares.next().unwrap_or_default();
+            let others: Vec<_> = shares.map(|files| scope.spawn(move || verify(files))).collect();
+            let mut verified = verify(first);
+            for other in others {
+                verified = verified.and(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
             }
-        }
+            verified
+        })?;
         Ok(artifact)
+    }
+
+    fn verify(&self, file: &FileEntry) -> Result<(), ArtifactError> {
+        let damaged = |source| self.error(ArtifactErrorKind::File(file.path.clone()), source);
+        let (found, size) =
+            digest_file(&self.path.join(&file.path)).map_err(|error| damaged(Some(error)))?;
+        match found == file.digest && size == file.size {
+            true => Ok(()),
+            false => Err(damaged(None)),
+        }
     }
 
     /// Opens the folder of an artifact and verifies its manifest only: for lists and pages.

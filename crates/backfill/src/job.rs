@@ -104,7 +104,7 @@ pub(crate) struct ProjectJob {
 
 /// Chunks that an archive is cut into, at least: so little is lost with one, and so little time goes
 /// into files.
-const CHUNKS: u64 = 208;
+const CHUNKS: u64 = 256;
 /// Documents of a chunk.
 const MIN_ROWS: u64 = 128;
 const MAX_ROWS: u64 = 16_384;

@@ -241,7 +241,8 @@ impl Job {
             bytes = bytes.plus(size.times(factor * left));
             let kept = told.kept as f64;
             bytes = bytes.plus(Range::about(kept_bytes(project, parts.get(at)) * kept));
-            seconds = seconds.plus(busy.load(self, at, idle).times(left + kept));
+            let (once, each) = busy.load(self, at, idle);
+            seconds = seconds.plus(Range::about(once)).plus(each.times(left + kept));
         }
         Ok(Estimate {
             archive: self.plan.archive.to_string(),

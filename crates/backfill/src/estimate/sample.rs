@@ -38,8 +38,9 @@ const BUDGET: Duration = Duration::from_secs(4);
 /// Blocks that are measured however long they take.
 const MIN_BLOCKS: usize = 6;
 const MAX_BLOCKS: usize = 4_000;
-/// How often it is measured how long a database takes.
+/// How often it is measured how long a database takes, and for how many rows.
 const LOADS: usize = 3;
+const LOADED: usize = 1 << 14;
 /// How often what takes little is measured.
 const TRIES: usize = 9;
 
@@ -83,7 +84,7 @@ pub(super) struct Measured {
 pub(super) struct Sample {
     /// Of each block, each project.
     blocks: Vec<Vec<Measured>>,
-    /// Of each project rows of its parts, as many as a chunk has at most.
+    /// Of each project rows of its parts, some.
     parts: Vec<Option<RecordBatch>>,
 }
 
@@ -120,23 +121,33 @@ impl Sample {
         let (Some(part), Some(empty)) = (self.part(project), empty.get(project)) else {
             return Ok(None);
         };
-        let file = generation::encode(part, job.key, &generation::Counts::default())?;
-        Ok(Some((file.len() as f64 - empty.bytes).max(0.0) / part.num_rows() as f64))
+        let rows = usize::try_from(job.plan.chunk_rows).unwrap_or(usize::MAX).min(part.num_rows());
+        let part = part.slice(0, rows);
+        let file = generation::encode(&part, job.key, &generation::Counts::default())?;
+        Ok(Some((file.len() as f64 - empty.bytes).max(0.0) / rows as f64))
     }
 
-    /// Seconds to put a row of a project into a table of the database, if that is where readers look.
+    /// Seconds to put rows of a project into a table of the database, if that is where readers look:
+    /// once, and for each row.
     #[expect(clippy::cast_precision_loss, reason = "counts of documents")]
-    pub(super) fn load(&self, job: &Job, project: usize, other: &Self) -> Range {
+    pub(super) fn load(&self, job: &Job, project: usize, other: &Self) -> (f64, Range) {
         let part = self.part(project).or_else(|| other.part(project));
         let (Some(publication), Some(part), Some(of)) =
             (&job.archive.publication, part, job.projects.get(project))
         else {
-            return Range::default();
+            return Default::default();
         };
         let (key, columns) = (&job.plan.key_column, &of.plan.columns);
-        let took = (0..LOADS).filter_map(|_| publication.try_load(part, key, columns));
-        let pairs: Vec<_> = took.map(|took| (part.num_rows() as f64, took.as_secs_f64())).collect();
-        ratio(pairs.into_iter())
+        let took = |rows: &RecordBatch| -> Vec<f64> {
+            let tries = (0..LOADS).filter_map(|_| publication.try_load(rows, key, columns));
+            tries.map(|took| took.as_secs_f64()).collect()
+        };
+        let once = took(&part.slice(0, 1)).into_iter().fold(f64::INFINITY, f64::min);
+        let each = took(part).into_iter().map(|took| (part.num_rows() as f64, took - once));
+        match once.is_finite() {
+            true => (once, ratio(each.map(|(rows, took)| (rows, took.max(0.0))))),
+            false => Default::default(),
+        }
     }
 
     fn add(&mut self, block: Vec<Measured>, parts: Vec<RecordBatch>, most: usize) {
@@ -237,7 +248,9 @@ impl Job {
         let answers = AnswerLog::open(&folder.path().join("answers"))?;
         let task = watch.progress.begin("measure", None, Unit::Items);
         let (next, all) = (AtomicUsize::new(0), Mutex::new(Sample::default()));
-        let most = usize::try_from(self.plan.chunk_rows).unwrap_or(usize::MAX);
+        // A database is given many at once.
+        let loaded = if self.archive.publication.is_some() { LOADED } else { 0 };
+        let most = usize::try_from(self.plan.chunk_rows).unwrap_or(usize::MAX).max(loaded);
         let failed: Mutex<Option<BackfillError>> = Mutex::new(None);
         let cancel: &Cancel = watch.cancel;
         let work = Work { job: self, answers: &answers, progress: &NoProgress, cancel };

@@ -90,11 +90,14 @@ impl Publication {
         runtime.block_on(self.record(&mut transaction, (project, name, &table), rows))?;
         runtime.block_on(transaction.commit())?;
         // The planner of the server guesses badly without, and that is all.
-        let analyse = format!("ANALYZE {}", self.names.sql(&table));
-        if let Err(error) = runtime.block_on(self.execute(connection, analyse)) {
+        if let Err(error) = runtime.block_on(self.execute(connection, self.analyze(&table))) {
             tracing::debug!(%error, "the server did not look at the new table");
         }
         Ok(())
+    }
+
+    fn analyze(&self, table: &str) -> String {
+        format!("ANALYZE {}", self.names.sql(table))
     }
 
     /// Makes a table and puts rows into it; says how many. The first column is the key.
@@ -159,6 +162,7 @@ impl Publication {
             let started = Instant::now();
             let parts = std::iter::once(Ok(rows.clone()));
             self.fill(&mut transaction, runtime, &table, &columns, parts)?;
+            runtime.block_on(self.execute(&mut transaction, self.analyze(&table)))?;
             let took = started.elapsed();
             runtime.block_on(transaction.rollback())?;
             Ok(took)

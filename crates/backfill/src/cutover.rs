@@ -279,13 +279,12 @@ impl Ledger {
     ) -> Result<Collected, BackfillError> {
         let name = archive.manifest.archive.name.to_string();
         let _alone = self.alone(&name)?;
-        let (mut open, mut own) = (BTreeSet::new(), BTreeSet::new());
+        let (mut open, mut ended) = (BTreeSet::new(), BTreeSet::new());
         let all = self.registry.backfills_of(&name, &BackfillState::ALL);
         for record in self.runtime.block_on(all)? {
             let Ok(plan) = serde_json::from_value::<Plan>(record.plan) else { continue };
-            let made =
-                if BackfillState::OPEN.contains(&record.state) { &mut open } else { &mut own };
-            made.insert(plan.generation());
+            let is_open = BackfillState::OPEN.contains(&record.state);
+            if is_open { &mut open } else { &mut ended }.insert(plan.generation());
         }
         if remove == Removal::Now {
             archive.change(&|current| {
@@ -302,7 +301,7 @@ impl Ledger {
             if followed || current.needs(&project, &generation) || open.contains(&generation) {
                 continue;
             }
-            if !foreign && !own.contains(&generation) {
+            if !foreign && !ended.contains(&generation) {
                 collected.foreign.push((project, generation));
                 continue;
             }

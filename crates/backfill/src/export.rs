@@ -27,7 +27,7 @@ use crate::{
     keys::FileStamp,
 };
 use bytes::Bytes;
-use rejected::{REJECTED, Rejects};
+use rejected::{REJECTED, Rejections};
 use writer::Output;
 
 /// What was written.
@@ -66,7 +66,7 @@ struct Live<'a> {
     generation: &'a Generation,
     /// Its columns as they are kept, each with its field beside the documents.
     columns: Vec<(String, Field)>,
-    rejects: Rejects<'a>,
+    rejects: Rejections<'a>,
 }
 
 /// What documents are read with, and under which names.
@@ -187,7 +187,7 @@ impl OpenArchive {
                 });
                 fields.push(field.clone());
             }
-            let rejected = DataType::Struct(Rejects::fields());
+            let rejected = DataType::Struct(Rejections::fields());
             arrays.push(match span {
                 Some(span) => live.rejects.find(span, &firsts, &rows)?,
                 None => new_null_array(&rejected, 0),
@@ -263,7 +263,7 @@ impl<'a> Live<'a> {
             (column, field)
         };
         let columns = told.chain(stamp).map(beside).collect();
-        let rejects = Rejects::new(generation, files);
+        let rejects = Rejections::new(generation, files);
         Ok(Self { project: project.to_string(), generation, columns, rejects })
     }
 

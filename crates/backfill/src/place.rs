@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
-    Error as ObjectError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    Error as ObjectError, ListResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
     UpdateVersion, local::LocalFileSystem, path::Path as ObjectPath,
 };
 use tokio::runtime::Handle;
@@ -180,26 +180,28 @@ impl Place {
 
     /// The names of the folders in it.
     pub(crate) fn folders(&self) -> Result<Vec<String>, BackfillError> {
-        let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
-        let listed = self.runtime.block_on(self.store.list_with_delimiter(prefix));
-        let listed = match listed {
-            Err(ObjectError::NotFound { .. }) => return Ok(Vec::new()),
-            listed => listed.map_err(|error| self.unreadable("", error))?,
-        };
         let name =
             |path: &ObjectPath| path.parts().next_back().map(|part| part.as_ref().to_owned());
-        Ok(listed.common_prefixes.iter().filter_map(name).collect())
+        Ok(self.listed()?.common_prefixes.iter().filter_map(name).collect())
     }
 
     /// The files in it, without those in folders of it, each with its length.
     pub(crate) fn lengths(&self) -> Result<HashMap<String, u64>, BackfillError> {
-        let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
-        let listed = match self.runtime.block_on(self.store.list_with_delimiter(prefix)) {
-            Err(ObjectError::NotFound { .. }) => return Ok(HashMap::new()),
-            listed => listed.map_err(|error| self.unreadable("", error))?,
-        };
         let named = |file: &ObjectMeta| Some((file.location.filename()?.to_owned(), file.size));
-        Ok(listed.objects.iter().filter_map(named).collect())
+        Ok(self.listed()?.objects.iter().filter_map(named).collect())
+    }
+
+    /// What is in it: nothing, if it is not there.
+    fn listed(&self) -> Result<ListResult, BackfillError> {
+        let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
+        match self.runtime.block_on(self.store.list_with_delimiter(prefix)) {
+            Err(ObjectError::NotFound { .. }) => Ok(ListResult {
+                common_prefixes: Vec::new(),
+                objects: Vec::new(),
+                extensions: Default::default(),
+            }),
+            listed => listed.map_err(|error| self.unreadable("", error)),
+        }
     }
 
     /// Removes all files in it; says how many bytes they had.

@@ -29,7 +29,7 @@ pub(crate) struct RejectAt {
 /// Why documents were rejected, read part by part.
 pub(crate) struct Reasons<'g> {
     generation: Option<&'g Generation>,
-    part: Option<(usize, RecordBatch)>,
+    part: Option<(usize, Option<RecordBatch>)>,
 }
 
 /// The reason that a document has whose key an earlier one has.
@@ -85,19 +85,24 @@ impl<'g> Reasons<'g> {
         Self { generation, part: None }
     }
 
+    /// What was rejected of a part.
+    pub(crate) fn part(&mut self, at: usize) -> Result<Option<RecordBatch>, BackfillError> {
+        if self.part.as_ref().is_none_or(|(part, _)| *part != at) {
+            let rejects = self.generation.map(|from| from.rejects(at)).transpose()?;
+            self.part = Some((at, rejects.flatten()));
+        }
+        Ok(self.part.as_ref().and_then(|(_, rejects)| rejects.clone()))
+    }
+
     /// Why a document was rejected.
     pub(crate) fn read(&mut self, at: RejectAt) -> Result<Reason, BackfillError> {
-        if self.part.as_ref().is_none_or(|(part, _)| *part != at.part) {
-            let rejects = self.generation.map(|from| from.rejects(at.part)).transpose()?;
-            self.part = rejects.flatten().map(|rejects| (at.part, rejects));
-        }
-        let text = |name: &str| {
-            let (_, rejects) = self.part.as_ref()?;
-            text_in(rejects, name, at.row)
-        };
-        Ok(Reason {
-            kind: text("reason").unwrap_or_default(),
-            detail: text("detail").unwrap_or_default(),
-        })
+        let empty = || Reason { kind: String::new(), detail: String::new() };
+        Ok(self.part(at.part)?.map_or_else(empty, |rejects| reason(&rejects, at.row)))
     }
+}
+
+/// Why the document of a row of rejects was rejected.
+pub(crate) fn reason(rejects: &RecordBatch, row: usize) -> Reason {
+    let text = |name: &str| text_in(rejects, name, row).unwrap_or_default();
+    Reason { kind: text("reason"), detail: text("detail") }
 }

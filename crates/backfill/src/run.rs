@@ -23,8 +23,8 @@ use crate::{
     cluster::{Cluster, Handing},
     generation::{Counts, GENERATION_FORMAT, GenerationManifest, MANIFEST, Part},
     job::Job,
+    max_rejected,
     plan::{Plan, ProjectPlan},
-    rejected,
 };
 
 mod keep;
@@ -223,7 +223,7 @@ impl Ledger {
         for parts in done.values() {
             counts.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part.counts);
         }
-        rejected::check(job, id, &counts, limits.max_rejected, 1)?;
+        max_rejected::check(job, id, &counts, limits.max_rejected, 1)?;
         self.finish(job, id, &done, resumed, started)
     }
 

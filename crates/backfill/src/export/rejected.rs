@@ -6,40 +6,35 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, StructArray};
+use arrow_array::{Array, ArrayRef, StringArray, StructArray};
 use arrow_schema::{DataType, Field, Fields};
 use mesh_archive::Span;
 
 use crate::{
     BackfillError,
+    answers::Reason,
     generation::Generation,
     inputs::text_in,
-    keys::{FileStamp, KeyHash},
+    keys::FileStamp,
+    rejects::{Reasons, Rejects, reason},
 };
 
 /// The column of a document that was rejected, behind the name of the project.
 pub(super) const REJECTED: &str = "rejected";
 
-/// What a generation rejected, as it is asked for span by span.
-pub(super) struct Rejects<'a> {
+/// Why documents were rejected, as it is asked for span by span.
+pub(super) struct Rejections<'a> {
     generation: &'a Generation,
     files: &'a [FileStamp],
-    /// Where each key is that was rejected, for documents that lie elsewhere now: the part and the
-    /// row.
-    by_key: OnceCell<HashMap<KeyHash, (usize, usize)>>,
-    /// The part that was read last.
-    last: RefCell<Option<(usize, Option<RecordBatch>)>>,
+    /// All that was rejected, for documents that lie elsewhere now.
+    all: OnceCell<Rejects>,
+    reasons: RefCell<Reasons<'a>>,
 }
 
-/// Why a document was rejected.
-struct Why {
-    reason: String,
-    detail: String,
-}
-
-impl<'a> Rejects<'a> {
+impl<'a> Rejections<'a> {
     pub(super) fn new(generation: &'a Generation, files: &'a [FileStamp]) -> Self {
-        Self { generation, files, by_key: OnceCell::new(), last: RefCell::new(None) }
+        let reasons = RefCell::new(Reasons::of(Some(generation)));
+        Self { generation, files, all: OnceCell::new(), reasons }
     }
 
     /// The files of the documents, as they are now.
@@ -72,15 +67,15 @@ impl<'a> Rejects<'a> {
         });
         let (mut by_place, mut by_key) = (HashMap::new(), HashMap::new());
         for (at, _) in near {
-            let Some(rejects) = self.part(at)? else { continue };
+            let Some(rejects) = self.reasons.borrow_mut().part(at)? else { continue };
             for row in 0..rejects.num_rows() {
                 let text = |name: &str| text_in(&rejects, name, row);
                 let place = text("row").and_then(|row| row.parse::<u64>().ok());
                 // What was followed was not in its file yet.
                 match place.filter(|_| is_same && text("file") == file.map(|f| f.name.clone())) {
-                    Some(place) => by_place.insert(place, Why::of(&rejects, row)).is_none(),
+                    Some(place) => by_place.insert(place, reason(&rejects, row)).is_none(),
                     None => text(&manifest.key_column)
-                        .is_some_and(|key| by_key.insert(key, Why::of(&rejects, row)).is_none()),
+                        .is_some_and(|key| by_key.insert(key, reason(&rejects, row)).is_none()),
                 };
             }
         }
@@ -98,52 +93,23 @@ impl<'a> Rejects<'a> {
                 },
             });
         }
-        let text = |of: fn(&Why) -> &String| -> ArrayRef {
+        let text = |of: fn(&Reason) -> &String| -> ArrayRef {
             Arc::new(found.iter().map(|why| why.as_ref().map(of)).collect::<StringArray>())
         };
-        let columns = vec![text(|why| &why.reason), text(|why| &why.detail)];
+        let columns = vec![text(|why| &why.kind), text(|why| &why.detail)];
         let nulls = columns.first().and_then(|reasons| reasons.nulls().cloned());
         Ok(Arc::new(StructArray::new(Self::fields(), columns, nulls)))
     }
 
     /// Why a document was rejected that lies elsewhere now.
-    fn elsewhere(&self, key: &str) -> Result<Option<Why>, BackfillError> {
-        let column = &self.generation.manifest().key_column;
-        let places = match self.by_key.get() {
-            Some(places) => places,
+    fn elsewhere(&self, key: &str) -> Result<Option<Reason>, BackfillError> {
+        let all = match self.all.get() {
+            Some(all) => all,
             None => {
-                let mut places = HashMap::new();
-                for at in 0..self.generation.manifest().parts.len() {
-                    let Some(rejects) = self.part(at)? else { continue };
-                    for row in 0..rejects.num_rows() {
-                        if let Some(key) = text_in(&rejects, column, row) {
-                            places.insert(KeyHash::of(&key), (at, row));
-                        }
-                    }
-                }
-                self.by_key.get_or_init(|| places)
+                let all = Rejects::of(self.generation)?;
+                self.all.get_or_init(|| all)
             }
         };
-        let Some((at, row)) = places.get(&KeyHash::of(key)) else { return Ok(None) };
-        Ok(self.part(*at)?.map(|rejects| Why::of(&rejects, *row)))
-    }
-
-    /// What was rejected of a part.
-    fn part(&self, at: usize) -> Result<Option<RecordBatch>, BackfillError> {
-        if let Some((last, rejects)) = &*self.last.borrow()
-            && *last == at
-        {
-            return Ok(rejects.clone());
-        }
-        let rejects = self.generation.rejects(at)?;
-        self.last.replace(Some((at, rejects.clone())));
-        Ok(rejects)
-    }
-}
-
-impl Why {
-    fn of(rejects: &RecordBatch, row: usize) -> Self {
-        let text = |name: &str| text_in(rejects, name, row).unwrap_or_default();
-        Self { reason: text("reason"), detail: text("detail") }
+        all.find(key).map(|at| self.reasons.borrow_mut().read(at)).transpose()
     }
 }

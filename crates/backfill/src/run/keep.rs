@@ -15,7 +15,7 @@ use crate::{
     BackfillError, BackfillErrorKind,
     generation::{Counts, Part},
     job::Job,
-    rejected,
+    max_rejected,
 };
 
 /// Rows after which the share of rejected ones tells something while others are to come.
@@ -106,7 +106,7 @@ impl Keep<'_> {
             return Err(BackfillError::new("backfill", BackfillErrorKind::Interrupted)
                 .help(format!("what is done stays done: `mesh backfill resume {}`", self.id)));
         }
-        rejected::check(self.job, self.id, counts, self.limits.max_rejected, MIN_LOOKED_AT)?;
+        max_rejected::check(self.job, self.id, counts, self.limits.max_rejected, MIN_LOOKED_AT)?;
         let record = self.ledger.registry.backfill(self.id);
         match self.ledger.runtime.block_on(record)?.and_then(|record| record.wanted) {
             Some(Wanted::Pause) => Err(BackfillError::new("backfill", BackfillErrorKind::Paused)

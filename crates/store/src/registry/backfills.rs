@@ -124,16 +124,7 @@ impl FromStr for BackfillState {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let all = [
-            Self::Running,
-            Self::Paused,
-            Self::Failed,
-            Self::Cancelled,
-            Self::Done,
-            Self::Live,
-            Self::Superseded,
-        ];
-        all.into_iter().find(|state| state.as_str() == text).ok_or(())
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(())
     }
 }
 
